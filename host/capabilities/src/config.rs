@@ -1,0 +1,3 @@
+//! Configuration of a component: its variables.
+
+mod host;

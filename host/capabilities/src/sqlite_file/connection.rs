@@ -1,0 +1,176 @@
+//! A connection to a file: its pragmas, its fence, its limits.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
+
+use super::fence::Fence;
+use super::ffi::{self, Limits};
+use super::{FileBounds, FileError};
+
+/// Bytes to which the write-ahead log is cut back after a checkpoint.
+const WAL_BYTES_KEPT: &str = "16777216";
+/// Instructions of SQLite's machine between two looks at the clock: some microseconds, and a second at the very most,
+/// if every instruction works on values as long as the limit.
+const OPERATIONS_BETWEEN_CHECKS: i32 = 200;
+/// Rows that the driver reads ahead.
+const ROWS_AHEAD: usize = 16;
+/// Bytes of a page.
+const PAGE_BYTES: u32 = 4096;
+/// The most pages that SQLite can count.
+const PAGES_MAX: u32 = 0xffff_fffe;
+/// Wait hint where another process holds the lock.
+const WAIT_LOCKED: Duration = Duration::from_millis(100);
+/// Wait hint where the disk is full.
+const WAIT_DISK_FULL: Duration = Duration::from_secs(1);
+
+/// How connections to one file are made.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionPlan {
+    pub(crate) path: Arc<Path>,
+    pub(crate) bounds: FileBounds,
+    /// Confinement of guest SQL; none for the host's own files.
+    pub(crate) limits: Option<Limits>,
+    /// Pages beyond which the file does not grow.
+    pages: Arc<AtomicU32>,
+}
+
+impl ConnectionPlan {
+    pub(crate) fn new(path: &Path, bounds: FileBounds) -> Result<Self, FileError> {
+        // An absolute path cannot be taken for a `file:` URI.
+        let path = std::path::absolute(path)
+            .map_err(|error| FileError::Open { path: path.to_owned(), reason: error.to_string() })?;
+        Ok(Self { path: path.into(), bounds, limits: None, pages: Arc::new(AtomicU32::new(PAGES_MAX)) })
+    }
+
+    /// Let the file not grow beyond so many bytes, on connections that are opened from now on.
+    pub(crate) fn limit_size(&self, bytes: u64) {
+        let pages = u32::try_from(bytes / u64::from(PAGE_BYTES)).unwrap_or(PAGES_MAX).clamp(1, PAGES_MAX);
+        self.pages.store(pages, Ordering::SeqCst);
+    }
+
+    pub(crate) fn pages(&self) -> u32 {
+        self.pages.load(Ordering::SeqCst)
+    }
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Writer,
+    Reader,
+}
+
+/// One connection and its fence.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sqlx: SqliteConnection,
+    fence: Arc<Fence>,
+}
+
+impl Connection {
+    pub(crate) async fn open(plan: &ConnectionPlan, role: Role) -> Result<Self, FileError> {
+        if role == Role::Writer {
+            make_file(&plan.path).await.map_err(|error| open_error(plan, &error))?;
+        }
+        let options = options(plan, role);
+        let mut sqlx = options.connect().await.map_err(|error| open_error(plan, &error))?;
+        let fence = Arc::new(Fence::new());
+        let mut handle = sqlx.lock_handle().await?;
+        if let Some(limits) = &plan.limits {
+            ffi::confine(&mut handle, limits, &fence).map_err(|error| open_error(plan, &error))?;
+        }
+        let watched = fence.clone();
+        handle.set_progress_handler(OPERATIONS_BETWEEN_CHECKS, move || !watched.expired());
+        drop(handle);
+        Ok(Self { sqlx, fence })
+    }
+
+    pub(crate) fn sqlx(&mut self) -> &mut SqliteConnection {
+        &mut self.sqlx
+    }
+
+    pub(crate) fn fence(&self) -> &Arc<Fence> {
+        &self.fence
+    }
+
+    pub(crate) async fn close(self) {
+        if let Err(error) = self.sqlx.close().await {
+            tracing::warn!(%error, "a database connection did not close cleanly");
+        }
+    }
+}
+
+fn options(plan: &ConnectionPlan, role: Role) -> SqliteConnectOptions {
+    let statements = usize::try_from(plan.bounds.statements).unwrap_or(usize::MAX);
+    let options = SqliteConnectOptions::new()
+        .filename(&plan.path)
+        .busy_timeout(plan.bounds.wait)
+        .foreign_keys(true)
+        .statement_cache_capacity(statements)
+        .row_buffer_size(ROWS_AHEAD)
+        .disable_statement_logging();
+    match role {
+        Role::Writer => options
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .page_size(PAGE_BYTES)
+            .pragma("journal_size_limit", WAL_BYTES_KEPT)
+            .pragma("max_page_count", plan.pages().to_string())
+            .thread_name(|id| format!("sqlite-writer-{id}")),
+        Role::Reader => {
+            options.read_only(true).pragma("query_only", "on").thread_name(|id| format!("sqlite-reader-{id}"))
+        }
+    }
+}
+
+/// Make the file before SQLite does, readable by the host's user alone.
+async fn make_file(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        tokio::fs::create_dir_all(folder).await?;
+    }
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    options.mode(0o600);
+    options.open(path).await.map(drop)
+}
+
+fn open_error(plan: &ConnectionPlan, error: &dyn std::fmt::Display) -> FileError {
+    FileError::Open { path: plan.path.to_path_buf(), reason: error.to_string() }
+}
+
+/// The primary result code of SQLite, where the error is SQLite's.
+pub(crate) fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    extended_code(error).map(|code| code & 0xff)
+}
+
+/// The extended result code of SQLite, where the error is SQLite's.
+pub(crate) fn extended_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// How long to wait before another try, where waiting may help.
+pub(crate) fn busy_hint(error: &sqlx::Error) -> Option<Duration> {
+    match primary_code(error)? {
+        ffi::BUSY | ffi::LOCKED => Some(WAIT_LOCKED),
+        ffi::FULL => Some(WAIT_DISK_FULL),
+        _ => None,
+    }
+}
+
+/// Whether the connection itself is in doubt, so that a new one must be opened.
+pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(_) => {
+            matches!(primary_code(error), Some(ffi::IOERR | ffi::CORRUPT | ffi::NOTADB | ffi::CANTOPEN | ffi::NOMEM))
+        }
+        sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) | sqlx::Error::Io(_) => true,
+        _ => false,
+    }
+}

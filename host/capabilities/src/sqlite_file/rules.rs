@@ -1,0 +1,87 @@
+//! What SQL may do on whose behalf, by the actions that SQLite's compiler asks leave for.
+//! <https://www.sqlite.org/c3ref/c_alter_table.html>
+
+use libsqlite3_sys as sys;
+
+use super::fence::Mode;
+
+/// One question of SQLite's compiler.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Action<'a> {
+    pub(crate) code: i32,
+    pub(crate) first: &'a str,
+    pub(crate) second: &'a str,
+}
+
+/// Functions that reach out of the database or into SQLite, and `unhex`, whose second form takes hours for arguments of
+/// a megabyte.
+const FUNCTIONS_REFUSED: [&str; 7] =
+    ["load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "sqlite_offset", "unhex"];
+
+/// Tables that SQLite makes of its own insides, beside those that begin with `sqlite_` and `pragma_`.
+const TABLES_REFUSED: [&str; 3] = ["dbstat", "bytecode", "tables_used"];
+
+/// Pragmas that a migration may use: they concern the references of its own tables.
+const PRAGMAS_OF_MIGRATIONS: [&str; 4] =
+    ["defer_foreign_keys", "foreign_keys", "foreign_key_check", "foreign_key_list"];
+
+/// Whether an action may be done.
+pub(crate) fn permits(mode: Mode, action: Action<'_>) -> bool {
+    match mode {
+        Mode::Host => true,
+        Mode::Guest => guest_may(action),
+        Mode::Migration => migration_may(action),
+    }
+}
+
+/// Whether an action is the reading or writing of rows. A statement without any such action (`vacuum`) is nothing that
+/// a guest has a use for, and SQLite compiles some of them without asking.
+pub(crate) fn touches_rows(action: Action<'_>) -> bool {
+    matches!(action.code, sys::SQLITE_SELECT | sys::SQLITE_INSERT | sys::SQLITE_UPDATE | sys::SQLITE_DELETE)
+}
+
+fn guest_may(action: Action<'_>) -> bool {
+    match action.code {
+        sys::SQLITE_SELECT | sys::SQLITE_RECURSIVE => true,
+        sys::SQLITE_READ | sys::SQLITE_INSERT | sys::SQLITE_UPDATE | sys::SQLITE_DELETE => {
+            !of_host(action.first) && !of_sqlite(action.first)
+        }
+        sys::SQLITE_FUNCTION => !is_any_of(action.second, &FUNCTIONS_REFUSED),
+        _ => false,
+    }
+}
+
+fn migration_may(action: Action<'_>) -> bool {
+    match action.code {
+        sys::SQLITE_TRANSACTION
+        | sys::SQLITE_SAVEPOINT
+        | sys::SQLITE_ATTACH
+        | sys::SQLITE_DETACH
+        | sys::SQLITE_CREATE_VTABLE
+        | sys::SQLITE_DROP_VTABLE
+        | sys::SQLITE_CREATE_TEMP_INDEX
+        | sys::SQLITE_CREATE_TEMP_TABLE
+        | sys::SQLITE_CREATE_TEMP_TRIGGER
+        | sys::SQLITE_CREATE_TEMP_VIEW => false,
+        sys::SQLITE_PRAGMA => is_any_of(action.first, &PRAGMAS_OF_MIGRATIONS),
+        sys::SQLITE_FUNCTION => !is_any_of(action.second, &FUNCTIONS_REFUSED),
+        _ => !of_host(action.first) && !of_host(action.second),
+    }
+}
+
+/// Whether a table, index, trigger or view is the host's.
+fn of_host(name: &str) -> bool {
+    begins_with(name, "chassis_")
+}
+
+fn of_sqlite(name: &str) -> bool {
+    begins_with(name, "sqlite_") || begins_with(name, "pragma_") || is_any_of(name, &TABLES_REFUSED)
+}
+
+fn begins_with(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn is_any_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|other| name.eq_ignore_ascii_case(other))
+}
