@@ -1,0 +1,264 @@
+//! Typed calls between components: the host answers an import with the export of whichever version is live.
+//!
+//! A call runs in an instance of the callee's own, on a task of its own. Plain data only, and every failure of the callee
+//! is an answer: a trap in a host function would end the caller's store and every other request in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use chassis_capabilities::lent::Caller;
+use chassis_config::name::ComponentName;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use wasmtime::component::types::{self, ComponentFunc, ComponentItem, Type};
+use wasmtime::component::{Accessor, Linker, Val};
+
+use crate::component::Slot;
+use crate::link::LinkError;
+use crate::pool::{CallJob, Job, Work as Payload};
+use crate::state::{Fate, StoreState};
+
+/// Where the callee of a call is found: filled once all components are loaded, changed by a swap.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    slots: ArcSwap<BTreeMap<ComponentName, Arc<Slot>>>,
+    depth_max: u32,
+}
+
+impl Directory {
+    pub(crate) fn new(depth_max: u32) -> Self {
+        Self { slots: ArcSwap::default(), depth_max }
+    }
+
+    pub(crate) fn fill(&self, slots: BTreeMap<ComponentName, Arc<Slot>>) {
+        self.slots.store(Arc::new(slots));
+    }
+
+    pub(crate) fn find(&self, name: &ComponentName) -> Option<Arc<Slot>> {
+        self.slots.load().get(name).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Arc<BTreeMap<ComponentName, Arc<Slot>>> {
+        self.slots.load_full()
+    }
+}
+
+/// Why a call got no answer: the cases of `call-failure` in every interface that is offered to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CallFailure {
+    Missing,
+    Trapped,
+    Deadline,
+    TooDeep,
+    Overloaded,
+}
+
+impl CallFailure {
+    const ALL: [Self; 5] = [Self::Missing, Self::Trapped, Self::Deadline, Self::TooDeep, Self::Overloaded];
+
+    const fn case(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Trapped => "trapped",
+            Self::Deadline => "deadline",
+            Self::TooDeep => "too-deep",
+            Self::Overloaded => "overloaded",
+        }
+    }
+
+    /// `err(unavailable(<case>))`.
+    fn answer(self, shape: Shape) -> Val {
+        let case = match shape {
+            Shape::Enum => Val::Enum(self.case().to_owned()),
+            Shape::Variant => Val::Variant(self.case().to_owned(), None),
+        };
+        Val::Result(Err(Some(Box::new(Val::Variant(UNAVAILABLE.to_owned(), Some(Box::new(case)))))))
+    }
+}
+
+const UNAVAILABLE: &str = "unavailable";
+
+/// How an interface writes `call-failure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Enum,
+    /// Cases without a payload.
+    Variant,
+}
+
+/// Answer an interface that a component imports with the export of its provider.
+pub(crate) fn link(
+    linker: &mut Linker<StoreState>,
+    interface: &str,
+    ty: &types::ComponentInstance,
+    provider: &ComponentName,
+    directory: &Arc<Directory>,
+) -> Result<(), LinkError> {
+    let refuse = |reason: String| LinkError::Interface { interface: interface.to_owned(), reason };
+    let engine = linker.engine().clone();
+    let mut instance = linker.instance(interface).map_err(|error| refuse(format!("{error:#}")))?;
+    for (name, item) in ty.exports(&engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(function) => {
+                let shape =
+                    check_function(&function).map_err(|reason| refuse(format!("the function «{name}» {reason}")))?;
+                let target = Target {
+                    directory: Arc::clone(directory),
+                    provider: provider.clone(),
+                    interface: interface.into(),
+                    function: name.into(),
+                };
+                instance
+                    .func_new_concurrent(name, move |accessor, _, params, results| {
+                        let target = target.clone();
+                        Box::pin(async move {
+                            let answer = target.call(accessor, params.to_vec()).await;
+                            if let Some(result) = results.first_mut() {
+                                *result = answer.unwrap_or_else(|failure| failure.answer(shape));
+                            }
+                            Ok(())
+                        })
+                    })
+                    .map_err(|error| refuse(format!("{error:#}")))?;
+            }
+            ComponentItem::Type(_) => {}
+            _ => return Err(refuse(format!("«{name}» is neither a function nor a type of plain data"))),
+        }
+    }
+    Ok(())
+}
+
+/// What a function must look like so that the host can always answer it.
+fn check_function(function: &ComponentFunc) -> Result<Shape, String> {
+    if !function.async_() {
+        return Err("is not an `async func`: it would stop every request in the calling instance".to_owned());
+    }
+    let plain = function.params().map(|(_, ty)| ty).chain(function.results()).all(|ty| is_plain(&ty));
+    if !plain {
+        return Err("carries resources, streams or futures: only plain data passes between components".to_owned());
+    }
+    failure_shape(function).ok_or_else(|| {
+        "must return result<T, E> where E is a variant with the case unavailable(call-failure), and call-failure has the cases \
+         missing, trapped, deadline, too-deep and overloaded: so that the host can answer for a provider that fails"
+            .to_owned()
+    })
+}
+
+fn failure_shape(function: &ComponentFunc) -> Option<Shape> {
+    let mut results = function.results();
+    let (Some(Type::Result(result)), None) = (results.next(), results.next()) else { return None };
+    let Some(Type::Variant(error)) = result.err() else { return None };
+    match error.cases().find(|case| case.name == UNAVAILABLE)?.ty? {
+        Type::Enum(failure) => CallFailure::ALL
+            .iter()
+            .all(|wanted| failure.names().any(|name| name == wanted.case()))
+            .then_some(Shape::Enum),
+        Type::Variant(failure) => {
+            let has =
+                |wanted: &CallFailure| failure.cases().any(|case| case.name == wanted.case() && case.ty.is_none());
+            CallFailure::ALL.iter().all(has).then_some(Shape::Variant)
+        }
+        _ => None,
+    }
+}
+
+fn is_plain(ty: &Type) -> bool {
+    match ty {
+        Type::List(list) => is_plain(&list.ty()),
+        Type::Record(record) => record.fields().all(|field| is_plain(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().all(|ty| is_plain(&ty)),
+        Type::Variant(variant) => variant.cases().all(|case| case.ty.is_none_or(|ty| is_plain(&ty))),
+        Type::Option(option) => is_plain(&option.ty()),
+        Type::Result(result) => [result.ok(), result.err()].into_iter().flatten().all(|ty| is_plain(&ty)),
+        Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => false,
+        _ => true,
+    }
+}
+
+/// Whether an export can stand in for an import: the same functions with the same types.
+///
+/// # Errors
+/// Says which function differs, and how.
+pub(crate) fn check_fits(
+    engine: &wasmtime::Engine,
+    wanted: &types::ComponentInstance,
+    offered: &types::ComponentInstance,
+) -> Result<(), String> {
+    for (name, item) in wanted.exports(engine) {
+        let ComponentItem::ComponentFunc(wanted) = item.ty else { continue };
+        let Some(ComponentItem::ComponentFunc(offered)) = offered.get_export(engine, name).map(|item| item.ty) else {
+            return Err(format!("the function «{name}» is not offered"));
+        };
+        if !wanted.params().map(|(_, ty)| ty).eq(offered.params().map(|(_, ty)| ty)) {
+            return Err(format!("the function «{name}» is offered with other parameters"));
+        }
+        if !wanted.results().eq(offered.results()) || wanted.async_() != offered.async_() {
+            return Err(format!("the function «{name}» is offered with another result"));
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Target {
+    directory: Arc<Directory>,
+    provider: ComponentName,
+    interface: Arc<str>,
+    function: Arc<str>,
+}
+
+/// What a call inherits from the request that makes it.
+struct Origin {
+    caller: Caller,
+    deadline: Instant,
+    depth: u32,
+}
+
+impl Target {
+    async fn call(&self, accessor: &Accessor<StoreState>, params: Vec<Val>) -> Result<Val, CallFailure> {
+        let origin = accessor.with(|mut access| {
+            let state = access.get();
+            let work = state.current_work();
+            Origin {
+                caller: work.map(|work| work.caller.clone()).unwrap_or_default(),
+                deadline: work.map_or(state.start_deadline, |work| work.deadline),
+                depth: work.map_or(0, |work| work.depth) + 1,
+            }
+        });
+        let request_id = Arc::clone(&origin.caller.request_id);
+        let answer = self.run(origin, params).await;
+        if let Err(failure) = &answer {
+            tracing::warn!(provider = %self.provider, interface = %self.interface, function = %self.function, %request_id, failure = failure.case(), "a call to another component failed");
+        }
+        answer
+    }
+
+    async fn run(&self, origin: Origin, params: Vec<Val>) -> Result<Val, CallFailure> {
+        if origin.depth > self.directory.depth_max {
+            return Err(CallFailure::TooDeep);
+        }
+        let slot = self.directory.find(&self.provider).ok_or(CallFailure::Missing)?;
+        let deadline = origin.deadline.min(Instant::now() + slot.limits().deadline);
+        let _permit = slot.calls().enter(deadline).await.map_err(|_full| CallFailure::Overloaded)?;
+        let version = slot.version();
+        let (reply, answer) = oneshot::channel();
+        let (fate, lost) = oneshot::channel();
+        let call =
+            CallJob { interface: Arc::clone(&self.interface), function: Arc::clone(&self.function), params, reply };
+        let job = Job { payload: Payload::Call(call), caller: origin.caller, deadline, depth: origin.depth, fate };
+        version.submit_call(job).map_err(|_full| CallFailure::Overloaded)?;
+        // The instance keeps the deadline itself; this only outlasts it, for a host that is too busy to say so.
+        let patience = deadline + Duration::from_secs(1);
+        match tokio::time::timeout_at(patience, answer).await {
+            Ok(Ok(answer)) => answer.ok_or(CallFailure::Missing),
+            Ok(Err(_dropped)) => Err(match lost.await {
+                Ok(Fate::Deadline) => CallFailure::Deadline,
+                Ok(Fate::Overloaded) => CallFailure::Overloaded,
+                Ok(Fate::Trapped(_) | Fate::Lost | Fate::Crowded) | Err(_) => CallFailure::Trapped,
+            }),
+            Err(_elapsed) => Err(CallFailure::Deadline),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! All components of the application, and the way in for requests.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chassis_capabilities::lender::{LendError, Lender};
+use chassis_capabilities::lent::Caller;
+use chassis_config::name::ComponentName;
+use chassis_config::plan::{ComponentPlan, Plan};
+use http_body::Body as _;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+
+use crate::api::{Body, ComponentStatus, Dispatch, DispatchError, RequestMeta};
+use crate::artifact::{Artifact, ArtifactError, Cache};
+use crate::call::{self, Directory};
+use crate::component::{Slot, Standing};
+use crate::exchange::{self, Exchange, Safe};
+use crate::lanes::Lanes;
+use crate::link::{self, LinkError};
+use crate::outbound::{self, HttpClient, Outbound};
+use crate::pool::Means;
+use crate::runtime::{self, Ticker};
+use crate::version::{Parts, Timing, Version};
+use crate::{files, migrations, probe};
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The runtime of the guests cannot be made.
+    #[error("the WebAssembly runtime cannot start: {0}")]
+    Runtime(String),
+    /// A component cannot be loaded.
+    #[error("the component «{component}» cannot be loaded")]
+    Component {
+        /// Its name.
+        component: ComponentName,
+        /// Why.
+        #[source]
+        source: LoadError,
+    },
+    /// Components call each other in a circle.
+    #[error("the components {} call each other in a circle; a typed call must not come back to its caller", .0.join(" -> "))]
+    Cycle(Vec<String>),
+}
+
+/// Why one component cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Its file.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// What it imports and exports.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// What it is to be lent.
+    #[error(transparent)]
+    Lend(#[from] LendError),
+    /// Its sections.
+    #[error("it cannot be read: {0}")]
+    Migrations(String),
+    /// Its files.
+    #[error("its files cannot be copied")]
+    Files(#[source] std::io::Error),
+}
+
+/// What the engine needs beside the plan.
+#[derive(Debug)]
+pub struct Options {
+    /// Lends capabilities.
+    pub lender: Arc<Lender>,
+    /// The program that compiles when it is called with [`crate::compiler::ARGUMENT`]: this binary.
+    pub compiler: PathBuf,
+}
+
+/// All components, running.
+#[derive(Debug)]
+pub struct Host {
+    directory: Arc<Directory>,
+    stopping: CancellationToken,
+    _ticker: Ticker,
+}
+
+struct Loader {
+    engine: Engine,
+    cache: Cache,
+    directory: Arc<Directory>,
+    means: Means,
+    client: HttpClient,
+    timing: Timing,
+    lender: Arc<Lender>,
+    state_dir: PathBuf,
+}
+
+impl Host {
+    /// Load every component of the plan. Guests run on the runtime that this is called on, and on one of their own.
+    ///
+    /// # Errors
+    /// Where a component cannot be loaded: nothing is served then.
+    pub async fn start(plan: &Plan, options: Options) -> Result<Self, StartError> {
+        check_cycles(&plan.components)?;
+        let broken = |error: &dyn std::fmt::Display| StartError::Runtime(error.to_string());
+        let engine = runtime::running(&plan.engine).map_err(|error| broken(&format!("{error:#}")))?;
+        let ticker = Ticker::start(&engine, plan.engine.tick).map_err(|error| broken(&error))?;
+        let lanes = Arc::new(Lanes::start(plan.engine.slow_threads).map_err(|error| broken(&error))?);
+        let directory = Arc::new(Directory::new(plan.engine.call_depth));
+        let cache_dir = plan.engine.cache_dir.clone().unwrap_or_else(|| plan.state_dir.join("cache"));
+        let loader = Loader {
+            cache: Cache::new(cache_dir, options.compiler, plan.engine.clone()),
+            engine,
+            directory: Arc::clone(&directory),
+            means: Means { lanes, slots: Arc::new(Semaphore::new(plan.engine.instances as usize)) },
+            client: outbound::client(),
+            timing: Timing { tick: plan.engine.tick, stream_timeout: plan.gateway.request_timeout },
+            lender: options.lender,
+            state_dir: plan.state_dir.clone(),
+        };
+        let mut slots = BTreeMap::new();
+        for component in plan.components.values() {
+            let slot = loader.load(component).await;
+            let slot = slot.map_err(|source| StartError::Component { component: component.name.clone(), source })?;
+            slots.insert(component.name.clone(), Arc::new(slot));
+        }
+        loader.check_calls(&slots)?;
+        directory.fill(slots);
+        let host = Self { directory, stopping: CancellationToken::new(), _ticker: ticker };
+        probe::start(&host.directory, &plan.gateway, host.stopping.clone());
+        Ok(host)
+    }
+
+    /// Take no more work and let go of idle instances. What runs may end; how long it may, the caller decides.
+    pub async fn drain(&self, limit: Duration) {
+        self.stopping.cancel();
+        for slot in self.directory.all().values() {
+            slot.version().retire();
+        }
+        let until = Instant::now() + limit;
+        while Instant::now() < until && self.directory.all().values().any(|slot| slot.version().instances() > 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Loader {
+    async fn load(&self, plan: &ComponentPlan) -> Result<Slot, LoadError> {
+        let started = Instant::now();
+        let artifact = Artifact::read(&plan.source, self.cache.limits()).await?;
+        let section = migrations::section(&artifact.bytes).map_err(LoadError::Migrations)?;
+        let component = self.cache.load(&self.engine, &artifact).await?;
+        let pre = link::link(&self.engine, &component, plan, &self.directory)?;
+        // Only a component that links may change its databases.
+        let lent = self.lender.lend(plan, section).await?;
+        let plan = Arc::new(files::stage(plan, &self.state_dir).await.map_err(LoadError::Files)?);
+        let standing = Arc::new(Standing::new(plan.name.clone()));
+        let outbound = Outbound {
+            component: plan.name.clone(),
+            allowed: plan.grants.outbound.clone().into(),
+            client: self.client.clone(),
+        };
+        let version = Version::new(Parts {
+            plan: Arc::clone(&plan),
+            digest: artifact.digest,
+            component,
+            pre,
+            lent,
+            outbound,
+            standing: Arc::clone(&standing),
+            timing: self.timing,
+            means: self.means.clone(),
+        });
+        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(component = %plan.name, digest = version.digest(), elapsed_ms, "loaded");
+        Ok(Slot::new(plan, standing, version))
+    }
+
+    /// Whether every typed import finds what it asks for at its provider.
+    fn check_calls(&self, slots: &BTreeMap<ComponentName, Arc<Slot>>) -> Result<(), StartError> {
+        for slot in slots.values() {
+            for (interface, provider) in &slot.plan().dependencies {
+                let refuse = |reason: String| StartError::Component {
+                    component: slot.name().clone(),
+                    source: LinkError::Interface { interface: interface.clone(), reason }.into(),
+                };
+                let Some(provider) = slots.get(provider) else {
+                    return Err(refuse(format!("«{provider}» is not loaded")));
+                };
+                self.check_call(interface, slot, provider).map_err(refuse)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_call(&self, interface: &str, caller: &Slot, provider: &Slot) -> Result<(), String> {
+        let (caller, provider) = (caller.version(), provider.version());
+        let wanted = caller.component().component_type().get_import(&self.engine, interface).map(|item| item.ty);
+        let offered = provider.component().component_type().get_export(&self.engine, interface).map(|item| item.ty);
+        match (wanted, offered) {
+            // Granted, and not used.
+            (None, _) => Ok(()),
+            (Some(ComponentItem::ComponentInstance(wanted)), Some(ComponentItem::ComponentInstance(offered))) => {
+                call::check_fits(&self.engine, &wanted, &offered)
+                    .map_err(|reason| format!("{reason} by «{}»", provider.name()))
+            }
+            _ => Err(format!("«{}» does not offer it", provider.name())),
+        }
+    }
+}
+
+fn check_cycles(components: &BTreeMap<ComponentName, ComponentPlan>) -> Result<(), StartError> {
+    fn visit<'a>(
+        name: &'a ComponentName,
+        components: &'a BTreeMap<ComponentName, ComponentPlan>,
+        path: &mut Vec<&'a ComponentName>,
+    ) -> Result<(), StartError> {
+        if let Some(start) = path.iter().position(|seen| *seen == name) {
+            let circle = path.iter().skip(start).chain([&name]).map(ToString::to_string).collect();
+            return Err(StartError::Cycle(circle));
+        }
+        path.push(name);
+        for provider in components.get(name).iter().flat_map(|plan| plan.dependencies.values()) {
+            visit(provider, components, path)?;
+        }
+        path.pop();
+        Ok(())
+    }
+    components.keys().try_for_each(|name| visit(name, components, &mut Vec::new()))
+}
+
+#[async_trait]
+impl Dispatch for Host {
+    async fn handle(
+        &self,
+        component: &ComponentName,
+        request: http::Request<Body>,
+        meta: RequestMeta,
+    ) -> Result<http::Response<Body>, DispatchError> {
+        if self.stopping.is_cancelled() {
+            return Err(DispatchError::ShuttingDown);
+        }
+        let slot =
+            self.directory.find(component).ok_or_else(|| DispatchError::UnknownComponent(component.to_string()))?;
+        dispatch(&slot, request, &meta).await
+    }
+
+    fn components(&self) -> Vec<ComponentStatus> {
+        self.directory.all().values().map(|slot| slot.status()).collect()
+    }
+}
+
+/// What a client is told to wait where a component has no room.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Hand a request to a component's instances; once more, alone, where a neighbour took the first instance with it.
+pub(crate) async fn dispatch(
+    slot: &Slot,
+    request: http::Request<Body>,
+    meta: &RequestMeta,
+) -> Result<http::Response<Body>, DispatchError> {
+    let limit = slot.limits().deadline;
+    let deadline = Instant::now() + limit;
+    let lane = slot.lane(request.method(), request.uri().path());
+    let overloaded = DispatchError::Overloaded { retry_after: RETRY_AFTER };
+    let permit = slot.admission(lane).enter(deadline).await.map_err(|_full| overloaded.clone())?;
+    let version = slot.version();
+    let request = exchange::prepare(request, meta, version.delivery_token());
+    let again = (request.method().is_safe() && request.body().is_end_stream()).then(|| exchange::head_of(&request));
+    let caller = Caller { request_id: meta.request_id.as_str().into(), traceparent: meta.traceparent.as_str().into() };
+    let (job, exchange) = Exchange::new(request, caller.clone(), deadline);
+    version.submit(lane, job).map_err(|_full| overloaded)?;
+    let safe = if again.is_some() { Safe::Yes } else { Safe::No };
+    let answer = match (exchange.answer(limit, safe).await, again) {
+        (Err(DispatchError::InstanceLost), Some(head)) => {
+            let (job, exchange) = Exchange::new(head, caller, deadline);
+            version.submit_alone(lane, job);
+            exchange.answer(limit, Safe::No).await
+        }
+        (answer, _) => answer,
+    };
+    answer.map(|response| exchange::hold(response, permit))
+}
