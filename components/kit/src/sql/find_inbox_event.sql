@@ -1,0 +1,1 @@
+select event_id from inbox where event_id = $1
