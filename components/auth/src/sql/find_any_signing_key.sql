@@ -1,0 +1,1 @@
+select kid from signing_keys limit 1
