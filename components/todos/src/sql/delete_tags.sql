@@ -1,0 +1,1 @@
+delete from todo_tags where todo_id = $1
