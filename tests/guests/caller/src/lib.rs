@@ -1,0 +1,61 @@
+//! A guest that calls other guests, and tells what became of the call.
+//!
+//! `/call/<function>` makes a call: 200 with its answer, 409 where the provider refused, 503 with the reason where the
+//! provider was not available. `/slow` waits by itself. Every answer names the instance that gave it.
+#![cfg(target_arch = "wasm32")]
+
+mod calls;
+mod samples;
+
+mod bindings {
+    wit_bindgen::generate!({ path: "../wit", world: "asking", additional_derives: [PartialEq, Clone] });
+}
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+use spin_sdk::time::sleep;
+use tower_service::Service;
+
+use self::calls::Outcome;
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    Router::new().route("/call/{function}", get(call)).route("/slow", get(slow)).call(request).await
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    #[serde(default)]
+    ms: u32,
+}
+
+async fn call(Path(function): Path<String>, Query(wait): Query<Wait>) -> (StatusCode, Json<Value>) {
+    let (status, key, value) = match calls::make(&function, wait.ms).await {
+        Outcome::Answer(text) => (StatusCode::OK, "answer", text),
+        Outcome::Refused(why) => (StatusCode::CONFLICT, "refused", why),
+        Outcome::Unavailable(case) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", case.to_owned()),
+        Outcome::Unknown => (StatusCode::NOT_FOUND, "unknown", function),
+    };
+    (status, Json(json!({ "instance": instance(), key: value })))
+}
+
+async fn slow(Query(wait): Query<Wait>) -> Json<Value> {
+    sleep(Duration::from_millis(wait.ms.into())).await;
+    Json(json!({ "instance": instance(), "waited": wait.ms }))
+}
+
+/// Tells this instance from others.
+fn instance() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| format!("{:016x}", RandomState::new().hash_one(0)))
+}

@@ -1,0 +1,135 @@
+//! Good requests in one instance with bad ones: a safe request is run elsewhere when its instance is lost, any other is
+//! answered with 503, and nobody gets a wrong answer.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chassis_tests::{App, Host};
+use futures::future::{join, join_all};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+const MANIFEST: &str = r#"
+[[trigger.http]]
+route = "/..."
+component = "hello"
+[component.hello]
+source = "hello.wasm"
+files = [{ source = "public", destination = "/public" }]
+[component.hello.tool.chassis.limits]
+deadline = "5s"
+instances = 1
+slow_concurrency = 64
+instance_concurrency = 64
+instance_requests = 1000
+handles = 1000
+memory = "32MiB"
+"#;
+
+/// How a bad request misbehaves, and what it may be answered.
+const MISDEEDS: &[(&str, &[StatusCode])] = &[
+    ("/panic", &[StatusCode::INTERNAL_SERVER_ERROR]),
+    ("/stack", &[StatusCode::INTERNAL_SERVER_ERROR]),
+    ("/alloc?mb=1000", &[StatusCode::INTERNAL_SERVER_ERROR]),
+    ("/handles/fields", &[StatusCode::INTERNAL_SERVER_ERROR]),
+    ("/handles/streams", &[StatusCode::INTERNAL_SERVER_ERROR]),
+    ("/handles/requests", &[StatusCode::INTERNAL_SERVER_ERROR]),
+    ("/handles/files", &[StatusCode::INTERNAL_SERVER_ERROR, StatusCode::INSUFFICIENT_STORAGE]),
+    ("/log?lines=100000000&bytes=200", &[StatusCode::GATEWAY_TIMEOUT]),
+    ("/spin", &[StatusCode::GATEWAY_TIMEOUT]),
+];
+
+const GETS: usize = 12;
+const POSTS: usize = 6;
+
+/// One answer to `/wait`.
+struct Waited {
+    status: StatusCode,
+    body: Value,
+}
+
+async fn wait(host: &Host, method: Method, word: &str) -> anyhow::Result<Waited> {
+    let response = host.request(method, &format!("/wait?ms=600&word={word}")).body(word.to_owned()).send().await?;
+    let status = response.status();
+    let text = response.text().await?;
+    Ok(Waited { status, body: serde_json::from_str(&text)? })
+}
+
+async fn get(host: &Host) -> anyhow::Result<Waited> {
+    let response = host.get("/wait?ms=600").await?;
+    let status = response.status();
+    Ok(Waited { status, body: serde_json::from_str(&response.text().await?)? })
+}
+
+/// The method and the body of a request, as the component has seen them.
+fn told(body: &Value) -> (&str, &str) {
+    (text(body, "method"), text(body, "body"))
+}
+
+fn text<'a>(body: &'a Value, name: &str) -> &'a str {
+    body.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Good requests wait in the instance; then one misbehaves. Answers with the number of POSTs that were lost.
+async fn round(host: &Host, misdeed: &str, allowed: &[StatusCode]) -> anyhow::Result<usize> {
+    let words: Vec<String> = (0..POSTS).map(|number| format!("word-{number}")).collect();
+    let gets = join_all((0..GETS).map(|_| get(host)));
+    let posts = join_all(words.iter().map(|word| wait(host, Method::POST, word)));
+    let bad = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        anyhow::Ok(host.get(misdeed).await?.status())
+    };
+    let (good, bad) = join(join(gets, posts), bad).await;
+    let bad = bad?;
+    assert!(allowed.contains(&bad), "{misdeed}: {bad}");
+    let (gets, posts) = good;
+    for answer in gets {
+        let Waited { status, body } = answer?;
+        assert_eq!(status, StatusCode::OK, "a GET beside {misdeed}: {body}");
+        assert_eq!(told(&body), ("GET", ""), "{body}");
+    }
+    let mut lost = 0;
+    for (answer, word) in posts.into_iter().zip(&words) {
+        let Waited { status, body } = answer?;
+        if status == StatusCode::OK {
+            assert_eq!(told(&body), ("POST", word.as_str()), "{body}");
+        } else {
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "a POST beside {misdeed}: {body}");
+            assert!(text(&body, "type").ends_with("instance-lost"), "{misdeed}: {body}");
+            lost += 1;
+        }
+    }
+    Ok(lost)
+}
+
+#[tokio::test]
+async fn safe_requests_are_answered_and_no_answer_is_wrong() -> anyhow::Result<()> {
+    for (misdeed, allowed) in MISDEEDS {
+        let app = App::new(MANIFEST)?.file("public/a.txt", b"content")?;
+        let host = Host::start(&app).await?;
+        let mut lost = 0;
+        for _ in 0..3 {
+            lost += round(&host, misdeed, allowed).await?;
+        }
+        eprintln!("{misdeed}: {lost} of {} POSTs beside it were lost with their instance", 3 * POSTS);
+        if *allowed == [StatusCode::INTERNAL_SERVER_ERROR] {
+            assert!(lost > 0, "{misdeed}: the requests were to share an instance with the bad one");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn good_requests_share_an_instance_until_one_misbehaves() -> anyhow::Result<()> {
+    let app = App::new(MANIFEST)?.file("public/a.txt", b"content")?;
+    let host = Host::start(&app).await?;
+    let mut instances = BTreeSet::new();
+    for answer in join_all((0..GETS).map(|_| get(&host))).await {
+        instances.insert(answer?.body["instance"].as_str().unwrap_or_default().to_owned());
+    }
+    assert_eq!(instances.len(), 1, "{instances:?}");
+    assert_eq!(host.get("/panic").await?.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let after = get(&host).await?.body["instance"].as_str().unwrap_or_default().to_owned();
+    assert!(!instances.contains(&after), "an instance that trapped serves no more");
+    Ok(())
+}

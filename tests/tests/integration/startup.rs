@@ -1,0 +1,134 @@
+//! What a host refuses to serve, and what it says about it.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use chassis_tests::{App, Ended, Host, HostOptions, run_to_end};
+use reqwest::{Method, StatusCode};
+
+const ROUTE: &str = "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"x\"\n";
+
+/// The host ends by itself with an error, was never ready, and its words hold these.
+fn refuses(ended: &Ended, words: &[&str]) {
+    assert!(ended.code.is_some_and(|code| code != 0), "{ended:?}");
+    assert!(!ended.stdout.contains("ready "), "{}", ended.stdout);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    for word in words {
+        assert!(ended.stderr.contains(word), "«{word}» is missing in: {}", ended.stderr);
+    }
+}
+
+async fn refused(app: &App, words: &[&str]) -> anyhow::Result<()> {
+    refuses(&run_to_end(app, HostOptions::default()).await?, words);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_ready_line_names_addresses_that_answer_and_the_token_is_private() -> anyhow::Result<()> {
+    let app = App::hello()?;
+    let host = Host::start(&app).await?;
+    assert!(!host.address().ends_with(":0"), "{}", host.address());
+    assert_eq!(host.get("/hello").await?.status(), StatusCode::OK);
+    assert_eq!(host.admin_request(Method::GET, "/v1/components")?.send().await?.status(), StatusCode::OK);
+    let mode = std::fs::metadata(host.state_dir().join("admin-token"))?.permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let token = host.admin_token()?;
+    assert!(token.len() >= 32, "a token of {} characters", token.len());
+    assert!(!host.log().contains(&token) && !host.stdout().contains(&token), "the token is shown");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_component_is_refused() -> anyhow::Result<()> {
+    let manifest = format!("{ROUTE}[component.x]\nsource = \"x.wasm\"\n");
+    let text = App::new(&manifest)?.file("x.wasm", b"this is not WebAssembly")?;
+    refused(&text, &["x.wasm"]).await?;
+    let module = App::new(&manifest)?.file("x.wasm", &wat::parse_str("(module)")?)?;
+    refused(&module, &["x"]).await?;
+    let empty = App::new(&manifest)?.file("x.wasm", b"")?;
+    refused(&empty, &["x"]).await?;
+    let without_handler = App::new(&manifest)?.file("x.wasm", &wat::parse_str("(component)")?)?;
+    refused(&without_handler, &["x", "wasi:http/handler"]).await
+}
+
+#[tokio::test]
+async fn a_component_that_imports_what_it_is_not_granted_is_refused() -> anyhow::Result<()> {
+    chassis_tests::component_file("grabber")?;
+    let app = App::new(&format!("{ROUTE}[component.x]\nsource = \"grabber.wasm\"\n"))?;
+    refused(&app, &["component «x»", "acme:grabber/vault@1.0.0"]).await
+}
+
+#[tokio::test]
+async fn every_error_of_the_manifest_is_told_at_once_with_its_place() -> anyhow::Result<()> {
+    let app = App::new(
+        r#"
+[[trigger.http]]
+route = "/a"
+component = "x"
+[[trigger.http]]
+route = "/a"
+component = "x"
+[[trigger.http]]
+route = "/b"
+component = "absent"
+[component.x]
+source = "missing.wasm"
+colour = "blue"
+"#,
+    )?;
+    refused(&app, &["/a", "absent", "missing.wasm", "colour", "spin.toml:"]).await
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_missing_or_is_no_toml_is_refused() -> anyhow::Result<()> {
+    refused(&App::verbatim("this is [not toml")?, &["spin.toml"]).await?;
+    let app = App::verbatim("")?;
+    std::fs::remove_file(app.path("spin.toml"))?;
+    refused(&app, &["spin.toml"]).await
+}
+
+#[tokio::test]
+async fn files_outside_the_application_are_not_lent() -> anyhow::Result<()> {
+    let manifest = |files: &str| {
+        format!(
+            "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"hello\"\n[component.hello]\nsource = \"hello.wasm\"\nfiles = [{files}]\n"
+        )
+    };
+    let above = "{ source = \"../\", destination = \"/\" }";
+    refused(&App::new(&manifest(above))?, &["spin.toml:", "../"]).await?;
+    let app = App::new(&manifest("{ source = \"link\", destination = \"/\" }"))?;
+    std::os::unix::fs::symlink("/etc", app.path("link"))?;
+    refused(&app, &["link"]).await
+}
+
+#[tokio::test]
+async fn a_second_host_on_the_same_state_is_refused_and_the_first_serves_on() -> anyhow::Result<()> {
+    let app = App::hello()?;
+    let host = Host::start(&app).await?;
+    let options = HostOptions { state_dir: Some(host.state_dir().to_path_buf()), ..HostOptions::default() };
+    let second = run_to_end(&app, options).await?;
+    refuses(&second, &[&host.state_dir().display().to_string()]);
+    assert_eq!(host.get("/hello").await?.status(), StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_taken_port_and_an_open_admin_door_are_refused() -> anyhow::Result<()> {
+    let app = App::hello()?;
+    let host = Host::start(&app).await?;
+    let arguments = vec!["--listen".into(), host.address().to_owned().into()];
+    let taken = run_to_end(&app, HostOptions { arguments, ..HostOptions::default() }).await?;
+    refuses(&taken, &[host.address()]);
+    let arguments = vec!["--admin".into(), "0.0.0.0:0".into()];
+    let open = run_to_end(&app, HostOptions { arguments, ..HostOptions::default() }).await?;
+    refuses(&open, &["admin"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn unknown_settings_are_refused_wherever_they_stand() -> anyhow::Result<()> {
+    refused(&App::hello()?.settings("[gateway]\nbody_byte = 1\n")?, &["chassis.toml:2", "body_byte"]).await?;
+    let environment = vec![("CHASSIS_GATEWAY_BODY_BYTE".to_owned(), "1".to_owned())];
+    let ended = run_to_end(&App::hello()?, HostOptions { environment, ..HostOptions::default() }).await?;
+    refuses(&ended, &["CHASSIS_GATEWAY_BODY_BYTE"]);
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Does the shipped application keep its promises? The real binary serves the real components by the shipped
+//! `spin.toml`; tests speak plain HTTP to it, look at it through its admin side, and kill it.
+#![expect(clippy::indexing_slicing, reason = "a member that a JSON document lacks reads as null, and fails the test")]
+
+#[path = "product/harness.rs"]
+mod harness;
+
+#[path = "product/accounts.rs"]
+mod accounts;
+#[path = "product/aliases.rs"]
+mod aliases;
+#[path = "product/bad_input.rs"]
+mod bad_input;
+#[path = "product/durability.rs"]
+mod durability;
+#[path = "product/events.rs"]
+mod events;
+#[path = "product/journey.rs"]
+mod journey;
+#[path = "product/listing.rs"]
+mod listing;
+#[path = "product/private.rs"]
+mod private;
+#[path = "product/sessions.rs"]
+mod sessions;
+#[path = "product/todos.rs"]
+mod todos;
+#[path = "product/tokens.rs"]
+mod tokens;
