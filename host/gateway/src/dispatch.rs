@@ -98,6 +98,8 @@ async fn hand_over(
     }
     match outcome {
         Ok(Ok(response)) => check_response(component, response),
+        // The time ran out while the client was still sending.
+        Ok(Err(DispatchError::DeadlineExceeded(_))) if !upload.is_complete() => Err(Problem::new(&REQUEST_TIMEOUT)),
         Ok(Err(error)) => Err(dispatch_problem(component, &error)),
         Err(_elapsed) if upload.is_complete() => {
             tracing::warn!(%component, "no response within the time for a request");
