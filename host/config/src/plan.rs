@@ -3,7 +3,7 @@
 //! Everything here is plain data that holds by construction: paths exist, labels resolve, names are unique, every
 //! limit is set. Nothing after this point reads a manifest, an environment variable or a default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub struct Plan {
     pub application: Application,
     /// Every component that a route, a subscription or a dependency can reach.
     pub components: BTreeMap<ComponentName, ComponentPlan>,
+    /// Names of all variables, those of the application and those of its components.
+    pub variable_names: BTreeSet<String>,
     /// The route table, in the order of the manifest.
     pub routes: Vec<RoutePlan>,
     /// Where the host listens.
@@ -99,7 +101,7 @@ impl std::fmt::Debug for Variable {
 /// A read-only preopen.
 #[derive(Debug, Clone)]
 pub struct FileMount {
-    /// Absolute path on the host; below the manifest's folder, without symbolic links out of it.
+    /// Absolute path on the host, without symbolic links; below the manifest's folder. Links within it stay within it.
     pub source: PathBuf,
     /// Absolute path in the guest.
     pub destination: String,
@@ -137,6 +139,15 @@ pub struct OutboundHost {
     pub port: Option<u16>,
 }
 
+impl std::fmt::Display for OutboundHost {
+    /// As it could be written in the manifest.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { scheme, host, port } = self;
+        let port = port.map_or_else(|| "*".to_owned(), |port| port.to_string());
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
+    }
+}
+
 /// A route that belongs to the slow lane.
 #[derive(Debug, Clone)]
 pub struct SlowRoute {
@@ -159,7 +170,8 @@ pub struct ComponentLimits {
     pub concurrency: u32,
     /// Requests that may wait for their turn before others are answered 503.
     pub queue: u32,
-    /// Instances that live at a time: so many in each lane, and so many for typed calls.
+    /// Instances that live at a time: so many in each lane for requests, and in each for typed calls. No more than the
+    /// component's share of the engine's instances.
     pub instances: u32,
     /// Requests at a time in the slow lane.
     pub slow_concurrency: u32,
@@ -169,12 +181,19 @@ pub struct ComponentLimits {
     pub instance_requests: u32,
     /// Time without work after which an instance is dropped.
     pub instance_idle: Duration,
-    /// Lines a second of guest output that are kept, per instance.
+    /// Lines a second of guest output that are kept, per instance; and as many about what the component was refused or has
+    /// lost, per component.
     pub log_lines: u32,
     /// Bytes of one log line; the rest is cut off.
     pub log_line_bytes: u32,
     /// Handles (requests, bodies, streams, files) of one instance.
     pub handles: u32,
+    /// Outgoing requests at a time, over all instances, until their responses have been read; more are refused.
+    pub outbound: u32,
+    /// Files and folders that `files` leads to.
+    pub files_entries: u32,
+    /// Bytes of all of them.
+    pub files_bytes: u64,
 }
 
 /// How instances are shared.
@@ -240,12 +259,21 @@ pub struct AdminPolicy {
     pub allow_remote: bool,
     /// Bytes of a request body.
     pub body_bytes: u64,
+    /// Connections at a time.
+    pub connections: u32,
+    /// Time to send the head of a request, and for an idle connection.
+    pub header_timeout: Duration,
+    /// Time for a request and its response as a whole.
+    pub request_timeout: Duration,
+    /// Time that open requests are given at shutdown.
+    pub drain_timeout: Duration,
 }
 
 /// Bounds of the engine as a whole.
 #[derive(Debug, Clone)]
 pub struct EngineLimits {
-    /// Instances of all components at a time (slots of the pooling allocator).
+    /// Instances of all components at a time (slots of the pooling allocator), shared equally between the components and the
+    /// kinds of instances that each has.
     pub instances: u32,
     /// Linear memory of one instance at most, in bytes; no component's limit is above it.
     pub memory: u64,
@@ -259,7 +287,7 @@ pub struct EngineLimits {
     pub cache_bytes: u64,
     /// Folder of compiled components, where it is not `cache` in the state folder. Hosts may share one.
     pub cache_dir: Option<PathBuf>,
-    /// Threads of the fast lane.
+    /// Threads of the fast lane, and instances that compute for longer than a tick or two in it at a time.
     pub fast_threads: u32,
     /// Threads of the slow lane.
     pub slow_threads: u32,
@@ -267,6 +295,22 @@ pub struct EngineLimits {
     pub tick: Duration,
     /// Depth of typed calls between components.
     pub call_depth: u32,
+    /// How long a component that burned CPU, or lost too many instances, stays in the slow lane.
+    pub probation: Duration,
+    /// Instances that a component may lose within `loss_window` and keep its good standing.
+    pub losses: u32,
+    /// Time within which losses are counted together.
+    pub loss_window: Duration,
+    /// Time to connect for an outgoing request; a guest may ask for less.
+    pub outbound_connect_timeout: Duration,
+    /// Time from there to the head of its response; a guest may ask for less.
+    pub outbound_first_byte_timeout: Duration,
+    /// Time between two pieces of its response; a guest may ask for less.
+    pub outbound_between_bytes_timeout: Duration,
+    /// Connections per host that are kept for further outgoing requests.
+    pub outbound_idle_connections: u32,
+    /// Time without a request after which such a connection is closed.
+    pub outbound_idle_timeout: Duration,
 }
 
 /// Bounds of the SQL backend.
@@ -292,6 +336,10 @@ pub struct SqlPolicy {
     pub group: u32,
     /// Prepared statements kept per connection.
     pub statements: u32,
+    /// Events that may wait in one outbox, beyond which batches that publish are answered `busy`.
+    pub outbox: u64,
+    /// Bytes of one database, beyond which batches that need more are answered `busy`.
+    pub database_bytes: u64,
 }
 
 /// A key-value store.
@@ -343,6 +391,12 @@ pub struct MessagingPolicy {
     pub dedup_window: Duration,
     /// How long dead letters are kept.
     pub dead_letter_retention: Duration,
+    /// Events that a relay moves from an outbox at once.
+    pub relay_batch: u32,
+    /// Pause after which an outbox is looked into though it has not said anything, and the longest one after a failure.
+    pub relay_interval: Duration,
+    /// Bytes of the store of events, dead letters included, beyond which publishers are answered `busy`.
+    pub database_bytes: u64,
 }
 
 /// Where mail goes.
@@ -428,6 +482,8 @@ pub struct TelemetryPlan {
     pub filter: String,
     /// Form of log lines.
     pub format: LogFormat,
+    /// Lines that may wait for the writer; beyond that, lines are dropped and counted.
+    pub queue: u32,
 }
 
 /// Form of log lines.

@@ -51,9 +51,12 @@ pub(crate) fn plan(manifest: Option<Manifest>, settings: Settings, inputs: &Inpu
     let components = reach::reachable(&manifest, components, inputs.report);
     let key_value = settings::stores(inputs.root, Some(labels.stores()), inputs.report);
     inputs.environment.finish(&[], inputs.report);
+    let of_components = components.values().flat_map(|component| component.variables.keys());
+    let variable_names = variables.names().chain(of_components).cloned().collect();
     Some(Plan {
         application: Application { name: manifest.name, version: manifest.version, description: manifest.description },
         components,
+        variable_names,
         routes,
         listeners,
         state_dir: state_dir(&settings, inputs),

@@ -41,7 +41,8 @@ fn backend(label: At<String>, value: &Value<'_>) -> Option<At<String>> {
         table.error(&kind.place, message, "write type = \"spin\": the embedded backend, kept in the state folder");
         return None;
     }
-    table.ignored("path", "embedded data is kept in the state folder");
+    // Where Spin keeps it; here it is in the state folder.
+    table.text("path");
     if table.flag("allow_attach_file") {
         let message = "`allow_attach_file` is not supported: a component reaches its own database only";
         table.error(table.place(), message, "remove it");

@@ -13,9 +13,6 @@ use crate::diagnostics::{At, Report};
 use crate::plan::FileMount;
 use crate::raw::{Component, Files};
 
-/// Files and folders that one entry may lead to.
-const ENTRIES_MAX: usize = 10_000;
-
 /// What makes a path a pattern.
 const GLOB: [char; 4] = ['*', '?', '[', '{'];
 
@@ -29,6 +26,8 @@ struct Entry<'a> {
     /// Where it begins in the guest.
     destination: String,
     excluded: &'a GlobSet,
+    /// Files and folders that it may lead to.
+    entries_max: usize,
 }
 
 /// How an entry is written.
@@ -40,6 +39,15 @@ enum Kind {
     Placed,
 }
 
+/// What becomes of symbolic links to folders, which are checked in any case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// What they name is found under their path, too.
+    Followed,
+    /// A glob over much of the application is not to find the same files by many ways.
+    Passed,
+}
+
 /// Why an entry cannot be used, and what to do.
 type Refusal = (String, &'static str);
 
@@ -48,6 +56,7 @@ pub(super) fn mounts(component: &Component, folder: &Path, report: &Report) -> V
         return Vec::new();
     }
     let excluded = excluded(component, report);
+    let entries_max = component.chassis.limits.files_entries as usize;
     let Ok(folder) = folder.canonicalize() else { return Vec::new() };
     let mut mounts: BTreeMap<String, FileMount> = BTreeMap::new();
     for files in &component.files {
@@ -55,7 +64,8 @@ pub(super) fn mounts(component: &Component, folder: &Path, report: &Report) -> V
             Files::Pattern(path) => (Kind::Pattern, path, Ok(format!("/{}", path.value.trim_start_matches("./")))),
             Files::Placed { source, destination } => (Kind::Placed, source, checked_destination(destination)),
         };
-        let entry = |destination| Entry { written, kind, folder: &folder, destination, excluded: &excluded };
+        let entry =
+            |destination| Entry { written, kind, folder: &folder, destination, excluded: &excluded, entries_max };
         let found = destination.and_then(|destination| entry(destination).resolve());
         match found {
             Ok(found) => add(&mut mounts, found, written, report),
@@ -123,21 +133,21 @@ impl Entry<'_> {
         if path.is_dir() {
             return self.folder_mounts(&path);
         }
-        Ok(self.mount(&path, self.destination.clone()).into_iter().collect())
+        Ok(self.mount(&path, self.destination.clone())?.into_iter().collect())
     }
 
     /// A folder as a whole, or file by file where some of them are excluded.
     fn folder_mounts(&self, path: &Path) -> Result<Vec<FileMount>, Refusal> {
         let base = path.canonicalize().map_err(|error| self.unreadable(&error))?;
-        let files = self.walk(&base, &base)?;
+        let files = self.walk(&base, &base, Links::Followed)?;
         if self.excluded.is_empty() {
             return Ok(vec![FileMount { source: base, destination: trimmed(&self.destination) }]);
         }
         let mounts = files.into_iter().filter_map(|file| {
             let inner = file.strip_prefix(&base).ok()?.to_str()?.to_owned();
-            self.mount(&file, format!("{}/{inner}", self.destination.trim_end_matches('/')))
+            self.mount(&file, format!("{}/{inner}", self.destination.trim_end_matches('/'))).transpose()
         });
-        Ok(mounts.collect())
+        mounts.collect()
     }
 
     /// Every file that matches a glob, under its own path.
@@ -152,15 +162,15 @@ impl Entry<'_> {
             return Err((format!("«{}» matches nothing: no such folder", self.written.value), "correct the pattern"));
         }
         self.check_within(&base, self.folder)?;
-        let files = self.walk(&base, self.folder)?;
-        let mounts: Vec<FileMount> = files
+        let files = self.walk(&base, self.folder, Links::Passed)?;
+        let mounts = files
             .into_iter()
             .filter(|file| file.strip_prefix(self.folder).is_ok_and(|inner| matcher.is_match(inner)))
             .filter_map(|file| {
                 let inner = file.strip_prefix(self.folder).ok()?.to_str()?.to_owned();
-                self.mount(&file, format!("/{inner}"))
+                self.mount(&file, format!("/{inner}")).transpose()
             })
-            .collect();
+            .collect::<Result<Vec<FileMount>, Refusal>>()?;
         if mounts.is_empty() {
             return Err((
                 format!("«{}» matches no file", self.written.value),
@@ -170,20 +180,28 @@ impl Entry<'_> {
         Ok(mounts)
     }
 
-    fn mount(&self, path: &Path, destination: String) -> Option<FileMount> {
+    /// A file, unless it is excluded. Where it is a symbolic link, that was checked; what it names is mounted.
+    fn mount(&self, path: &Path, destination: String) -> Result<Option<FileMount>, Refusal> {
         let inner = path.strip_prefix(self.folder).unwrap_or(path);
-        (!self.excluded.is_match(inner))
-            .then(|| FileMount { source: path.to_owned(), destination: trimmed(&destination) })
+        if self.excluded.is_match(inner) {
+            return Ok(None);
+        }
+        let source = path.canonicalize().map_err(|error| self.unreadable(&error))?;
+        Ok(Some(FileMount { source, destination: trimmed(&destination) }))
     }
 
-    /// Every file below a folder, in order. Symbolic links to folders are checked, and not followed.
-    fn walk(&self, base: &Path, bounds: &Path) -> Result<Vec<PathBuf>, Refusal> {
+    /// Every file below a folder, in order.
+    fn walk(&self, base: &Path, bounds: &Path, links: Links) -> Result<Vec<PathBuf>, Refusal> {
         let mut files = Vec::new();
-        for (count, found) in WalkDir::new(base).sort_by_file_name().into_iter().enumerate() {
-            let found = found.map_err(|error| self.unreadable(&error))?;
-            if count >= ENTRIES_MAX {
-                let message = format!("«{}» leads to more than {ENTRIES_MAX} files", self.written.value);
-                return Err((message, "name a smaller folder"));
+        let walk = WalkDir::new(base).follow_links(links == Links::Followed).sort_by_file_name();
+        for (count, found) in walk.into_iter().enumerate() {
+            let found = found.map_err(|error| self.unwalkable(&error))?;
+            if count >= self.entries_max {
+                let message = format!(
+                    "«{}» leads to more than limits.files_entries ({}) files",
+                    self.written.value, self.entries_max
+                );
+                return Err((message, "name a smaller folder, or raise the limit"));
             }
             if found.path_is_symlink() {
                 self.check_within(found.path(), bounds)?;
@@ -207,6 +225,25 @@ impl Entry<'_> {
         }
         let message = format!("«{}»: the symbolic link {shown} leads out of {}", self.written.value, bounds.display());
         Err((message, "copy what is needed to where it is used"))
+    }
+
+    fn unwalkable(&self, error: &walkdir::Error) -> Refusal {
+        let shown = |path: &Path| path.strip_prefix(self.folder).unwrap_or(path).display().to_string();
+        match (error.path(), error.loop_ancestor(), error.io_error()) {
+            (Some(link), Some(ancestor), _) => {
+                let (link, ancestor) = (shown(link), shown(ancestor));
+                let message = format!(
+                    "«{}»: the symbolic link {link} leads back to {ancestor}, which holds it",
+                    self.written.value
+                );
+                (message, "remove the link")
+            }
+            (Some(link), None, Some(reason)) if link.is_symlink() => {
+                let message = format!("«{}»: {} cannot be followed: {reason}", self.written.value, shown(link));
+                (message, "remove the link, or make what it names")
+            }
+            _ => self.unreadable(error),
+        }
     }
 
     fn unreadable(&self, error: &dyn std::error::Error) -> Refusal {

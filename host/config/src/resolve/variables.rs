@@ -28,6 +28,10 @@ impl Variables {
         Self(variables)
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+
     /// Replace `{{ name }}` by values. The result is a secret where one of the values is.
     pub(super) fn render(&self, template: &At<String>, report: &Report) -> Option<Variable> {
         let mut rendered = Variable { value: String::new(), secret: false };

@@ -70,6 +70,10 @@ pub(super) fn admin(root: &Section<'_>) -> (At<SocketAddr>, AdminPolicy) {
     let policy = AdminPolicy {
         allow_remote: section.flag("allow_remote"),
         body_bytes: section.size("body_bytes", mib(1), kib(1)..=gib(1)),
+        connections: section.count("connections", 64, 1..=1_000_000),
+        header_timeout: section.duration("header_timeout", 10 * SECOND, waiting()),
+        request_timeout: section.duration("request_timeout", 30 * SECOND, waiting()),
+        drain_timeout: section.duration("drain_timeout", 5 * SECOND, waiting()),
     };
     section.finish();
     (listen, policy)
@@ -91,6 +95,14 @@ pub(super) fn engine(root: &Section<'_>) -> EngineLimits {
         slow_threads: threads("slow_threads"),
         tick: section.duration("tick", Duration::from_millis(10), Duration::from_millis(1)..=SECOND),
         call_depth: section.count("call_depth", 8, 1..=64),
+        probation: section.duration("probation", 60 * SECOND, waiting()),
+        losses: section.count("losses", 5, 1..=10_000),
+        loss_window: section.duration("loss_window", 10 * SECOND, waiting()),
+        outbound_connect_timeout: section.duration("outbound_connect_timeout", 10 * SECOND, waiting()),
+        outbound_first_byte_timeout: section.duration("outbound_first_byte_timeout", 60 * SECOND, waiting()),
+        outbound_between_bytes_timeout: section.duration("outbound_between_bytes_timeout", 30 * SECOND, waiting()),
+        outbound_idle_connections: section.count("outbound_idle_connections", 16, 0..=10_000),
+        outbound_idle_timeout: section.duration("outbound_idle_timeout", 30 * SECOND, waiting()),
     };
     section.finish();
     limits
@@ -102,6 +114,7 @@ pub(super) fn telemetry(root: &Section<'_>) -> TelemetryPlan {
     let plan = TelemetryPlan {
         filter: section.text("filter", "info"),
         format: section.choice("format", LogFormat::Auto, &formats),
+        queue: section.count("queue", 8192, 16..=10_000_000),
     };
     section.finish();
     plan

@@ -26,6 +26,8 @@ pub(super) fn sql(root: &Section<'_>) -> SqlPolicy {
         queue: section.count("queue", 1024, 1..=100_000),
         group: section.count("group", 128, 1..=10_000),
         statements: section.count("statements", 128, 1..=10_000),
+        outbox: section.count("outbox", 100_000, 1..=100_000_000).into(),
+        database_bytes: section.size("database_bytes", gib(10), mib(1)..=gib(1024)),
     };
     section.finish();
     policy
@@ -48,6 +50,9 @@ pub(super) fn messaging(root: &Section<'_>) -> MessagingPolicy {
         max_delay: section.duration("max_delay", 30 * DAY, retention()),
         dedup_window: section.duration("dedup_window", 24 * HOUR, retention()),
         dead_letter_retention: section.duration("dead_letter_retention", 30 * DAY, retention()),
+        relay_batch: section.count("relay_batch", 100, 1..=10_000),
+        relay_interval: section.duration("relay_interval", 5 * SECOND, pause()),
+        database_bytes: section.size("database_bytes", gib(10), mib(1)..=gib(1024)),
     };
     if policy.backoff_base > policy.backoff_max {
         section.error("backoff_base", "is longer than `messaging.backoff_max`", "");
