@@ -102,4 +102,6 @@ pub trait KeyValueBackend: Debug + Send + Sync {
     /// Keys with a prefix, in byte order. `limit` is 1 to 1000. A key that exists during the whole listing is in exactly
     /// one of its pages, whatever is written between them.
     async fn list(&self, prefix: &str, cursor: Option<&str>, limit: u32) -> Result<Page, KeyValueError>;
+    /// End: what was accepted is finished, later calls are refused where anything is kept.
+    async fn close(&self);
 }

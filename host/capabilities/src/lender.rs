@@ -1,6 +1,6 @@
 //! Opens what stands behind the labels of a plan, and hands each component what it was granted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::key_value::{CacheStore, DurableStore, KeyValueBackend, KeyValueError};
 use crate::lent::Lent;
+use crate::log::LineBudget;
 use crate::mail::{self, MailGrant, MailTransports, Mailbox, TransportError};
 use crate::messaging::{MessagingBackend, MessagingError, SqliteMessaging, Subscription};
 use crate::sql::{Migration, OpenError, Outbox, SqlBackend, SqliteDatabase};
@@ -70,6 +71,7 @@ pub struct Lender {
     mail_plan: MailPlan,
     mail: MailTransports,
     databases: Mutex<BTreeMap<Label, SqliteDatabase>>,
+    variable_names: Arc<BTreeSet<String>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -109,6 +111,7 @@ impl Lender {
             mail: mail::from_plan(&plan.mail, &plan.state_dir, Arc::clone(&clock)).await?,
             mail_plan: plan.mail.clone(),
             databases: Mutex::default(),
+            variable_names: Arc::new(plan.variable_names.clone()),
             clock,
         })
     }
@@ -142,8 +145,10 @@ impl Lender {
             messaging: Arc::clone(&self.messaging) as Arc<dyn MessagingBackend>,
             mail: self.mail_grant(&component.grants.mail_from),
             variables: component.variables.clone(),
+            variable_names: Arc::clone(&self.variable_names),
             delivery_token: format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()),
             clock: Arc::clone(&self.clock),
+            lines: LineBudget::new(component.name.clone(), component.limits.log_lines),
         }))
     }
 
@@ -198,6 +203,9 @@ impl Lender {
         let databases = std::mem::take(&mut *self.databases.lock().unwrap_or_else(PoisonError::into_inner));
         for database in databases.values() {
             database.close().await;
+        }
+        for store in self.stores.values() {
+            store.close().await;
         }
         self.messaging.close().await;
         if let Some(mailbox) = &self.mail.mailbox {

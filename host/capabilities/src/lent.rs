@@ -1,6 +1,6 @@
 //! What one component is lent, fixed per version: the store of each of its instances points to one of these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use chassis_config::plan::{EventPattern, MessagingPolicy, Variable};
 use wasmtime::component::{HasData, Linker};
 
 use crate::clock::Clock;
+use crate::conduct::Conduct;
 use crate::key_value::KeyValueBackend;
+use crate::log::LineBudget;
 use crate::mail::MailGrant;
 use crate::messaging::MessagingBackend;
 use crate::sql::SqlBackend;
@@ -35,10 +37,23 @@ pub struct Lent {
     pub mail: Option<MailGrant>,
     /// Its variables.
     pub variables: BTreeMap<String, Variable>,
+    /// Names of the variables of the whole application, to tell what is another's from what does not exist.
+    pub variable_names: Arc<BTreeSet<String>>,
     /// Proves a request of the host to the component, and to it alone; new with each process.
     pub delivery_token: String,
     /// The clock of the host.
     pub clock: Arc<dyn Clock>,
+    /// What it may bring into the log by being refused something, and by losing instances.
+    pub lines: LineBudget,
+}
+
+impl Lent {
+    /// Let CPU time that the component's SQL burns count for its conduct. To be called once, before it is served.
+    pub fn watch(&self, conduct: &Arc<dyn Conduct>) {
+        for database in self.databases.values() {
+            database.watch(Arc::clone(conduct));
+        }
+    }
 }
 
 impl fmt::Debug for Lent {
@@ -60,19 +75,59 @@ pub struct Caller {
     pub traceparent: Arc<str>,
 }
 
-/// What the implementations of this crate need of a store.
-#[derive(Debug)]
-pub struct LentView<'a> {
+impl Caller {
+    /// The trace id within `traceparent`, empty where there is none.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        self.traceparent.get(3..35).unwrap_or_default()
+    }
+}
+
+/// What the implementations of this crate need of a store. It is taken when a call begins and kept to its end: whose code
+/// runs in the store later on, when a backend has answered, may be another request's.
+#[derive(Debug, Clone)]
+pub struct LentView {
     /// What is lent.
-    pub lent: &'a Arc<Lent>,
+    pub lent: Arc<Lent>,
     /// Whose call it is.
     pub caller: Caller,
+}
+
+/// Bytes that are kept of a name or a reason: guests choose them.
+const WORDS_BYTES_MAX: usize = 256;
+
+impl LentView {
+    /// Log that the component was refused something: what, by which name it asked, and why. Lines beyond the component's
+    /// budget are dropped and counted.
+    pub fn refuse(&self, message: &'static str, name: &str, reason: &str) {
+        if self.lent.lines.admits() {
+            let (component, request_id, trace_id) = self.names();
+            let (name, reason) = (short(name), short(reason));
+            tracing::warn!(component, request_id, trace_id, name, reason, "{message}");
+        }
+    }
+
+    /// Log that the host could not do what the component asked for, with the same bounds.
+    pub(crate) fn fail(&self, message: &'static str, name: &str, reason: &str) {
+        if self.lent.lines.admits() {
+            let (component, request_id, trace_id) = self.names();
+            tracing::error!(component, request_id, trace_id, name, reason, "{message}");
+        }
+    }
+
+    fn names(&self) -> (&str, &str, &str) {
+        (self.lent.component.as_str(), &self.caller.request_id, self.caller.trace_id())
+    }
+}
+
+fn short(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(WORDS_BYTES_MAX)).unwrap_or_default()
 }
 
 /// Implemented by the data of the engine's stores.
 pub trait Lending: Send + 'static {
     /// What the store's component is lent, and whose call it is now.
-    fn lent(&mut self) -> LentView<'_>;
+    fn lent(&mut self) -> LentView;
 }
 
 /// Names [`LentView`] to the generated code.
@@ -80,7 +135,7 @@ pub trait Lending: Send + 'static {
 pub struct HasLent;
 
 impl HasData for HasLent {
-    type Data<'a> = LentView<'a>;
+    type Data<'a> = LentView;
 }
 
 /// Add all of `chassis:platform` to a linker.

@@ -6,11 +6,14 @@
 
 mod bindings;
 pub mod clock;
+pub mod conduct;
 pub mod config;
 pub mod event;
+pub mod failpoint;
 pub mod key_value;
 pub mod lender;
 pub mod lent;
+pub mod log;
 pub mod mail;
 pub mod messaging;
 pub mod sql;

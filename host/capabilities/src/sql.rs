@@ -6,11 +6,13 @@ mod host;
 mod sqlite;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use self::sqlite::{Migration, MigrationError, MigrationKind, OpenError, SqliteDatabase};
+use crate::conduct::Conduct;
 use crate::event::Envelope;
 
 /// A value of a parameter or a column.
@@ -139,12 +141,16 @@ pub trait SqlBackend: Debug + Send + Sync {
     /// Run one statement that reads; it sees every batch answered before it.
     async fn query(&self, statement: Statement) -> Result<RowSet, SqlError>;
 
-    /// Run all steps or none, serializably. Once accepted, a batch runs to its end even if the future is dropped.
+    /// Run all steps or none, serializably. Once accepted, a batch runs to its end even if the future is dropped; but one
+    /// that still waits when its time is up is answered `Busy` and is never run.
     /// Answers with one row set for each `Step::Run`, in order.
     async fn batch(&self, steps: Vec<Step>) -> Result<Vec<RowSet>, SqlError>;
 
     /// Whether a statement can be served; for health.
     async fn ping(&self) -> Result<(), SqlError>;
+
+    /// Whose conduct the CPU time of statements counts for from now on. Only the first one is kept.
+    fn watch(&self, conduct: Arc<dyn Conduct>);
 }
 
 /// The events that batches of one database have published and that are not yet handed on.

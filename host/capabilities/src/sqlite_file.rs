@@ -11,6 +11,8 @@
 //! - A reader sees every write that was answered before it began.
 
 pub(crate) mod connection;
+#[cfg(any(test, feature = "failpoints"))]
+pub(crate) mod faulty_disk;
 pub(crate) mod fence;
 pub(crate) mod ffi;
 mod functions;
@@ -44,11 +46,15 @@ pub struct FileBounds {
     pub statements: u32,
     /// Time that a reader waits for a connection, and that a connection waits for another process's lock.
     pub wait: Duration,
+    /// Bytes beyond which the file does not grow, rounded to pages. What does not fit is refused as on a full disk:
+    /// [`FileError::Busy`]. A file that is larger already stays so.
+    pub bytes: u64,
 }
 
 impl Default for FileBounds {
     fn default() -> Self {
-        Self { readers: 2, queue: 1024, group: 64, statements: 64, wait: Duration::from_secs(5) }
+        let wait = Duration::from_secs(5);
+        Self { readers: 2, queue: 1024, group: 64, statements: 64, wait, bytes: u64::MAX }
     }
 }
 

@@ -32,7 +32,7 @@ pub fn matches(pattern: &EventPattern, event_type: &str) -> bool {
 }
 
 /// Check an event and give it what only the host may set.
-pub(crate) fn seal(view: &LentView<'_>, event: Event) -> Result<Envelope, Refusal> {
+pub(crate) fn seal(view: &LentView, event: Event) -> Result<Envelope, Refusal> {
     check(view, &event)?;
     let now = view.lent.clock.now();
     let delay = event.delay_ms.map(Duration::from_millis).filter(|delay| !delay.is_zero());
@@ -51,10 +51,10 @@ pub(crate) fn seal(view: &LentView<'_>, event: Event) -> Result<Envelope, Refusa
     })
 }
 
-fn check(view: &LentView<'_>, event: &Event) -> Result<(), Refusal> {
+fn check(view: &LentView, event: &Event) -> Result<(), Refusal> {
     let kind = &event.event_type;
     if !view.lent.publish.iter().any(|pattern| matches(pattern, kind)) {
-        tracing::warn!(component = %view.lent.component, request_id = %view.caller.request_id, event_type = %kind, "refused to publish an event type that the component was not granted");
+        view.refuse("refused to publish an event type that the component was not granted", kind, "");
         return Err(Refusal::Denied(format!("events of type «{kind}»; grant them by `publish` in the manifest")));
     }
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');

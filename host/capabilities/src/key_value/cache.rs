@@ -173,6 +173,8 @@ impl KeyValueBackend for CacheStore {
         let cursor = keys.next().and(page.last()).map(|last| encode_cursor(last));
         Ok(Page { keys: page, cursor })
     }
+
+    async fn close(&self) {}
 }
 
 /// Copies the value, and is therefore called without the lock.

@@ -59,11 +59,6 @@ impl DurableStore {
     pub async fn purge(&self) -> Result<u64, KeyValueError> {
         purge::round(&*self.disk).await
     }
-
-    /// End: what was accepted is finished, later calls are refused.
-    pub async fn close(&self) {
-        self.disk.file.close().await;
-    }
 }
 
 impl fmt::Debug for DurableStore {
@@ -180,6 +175,10 @@ impl KeyValueBackend for DurableStore {
         keys.truncate(limit as usize);
         let cursor = keys.last().filter(|_| more).map(|last| encode_cursor(last));
         Ok(Page { keys, cursor })
+    }
+
+    async fn close(&self) {
+        self.disk.file.close().await;
     }
 }
 

@@ -11,12 +11,13 @@ use crate::lent::{HasLent, LentView};
 
 const LIST_LIMIT_MAX: u32 = 1000;
 
-impl wit::Host for LentView<'_> {}
+impl wit::Host for LentView {}
 
 impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
     async fn get(accessor: &Accessor<T, Self>, store: String, key: String) -> Result<Option<wit::Entry>, wit::Error> {
-        let found = find(accessor, &store)?.get(&key).await.map_err(|error| report(error, &store))?;
-        Ok(found.map(Into::into))
+        let store = Store::find(accessor, store)?;
+        let found = store.backend.get(&key).await;
+        Ok(store.report(found)?.map(Into::into))
     }
 
     async fn set(
@@ -28,11 +29,15 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
     ) -> Result<bool, wit::Error> {
         let mode = if options.if_absent { SetMode::IfAbsent } else { SetMode::Always };
         let ttl = options.ttl_ms.map(Duration::from_millis);
-        find(accessor, &store)?.set(&key, value, ttl, mode).await.map_err(|error| report(error, &store))
+        let store = Store::find(accessor, store)?;
+        let set = store.backend.set(&key, value, ttl, mode).await;
+        store.report(set)
     }
 
     async fn delete(accessor: &Accessor<T, Self>, store: String, key: String) -> Result<bool, wit::Error> {
-        find(accessor, &store)?.delete(&key).await.map_err(|error| report(error, &store))
+        let store = Store::find(accessor, store)?;
+        let deleted = store.backend.delete(&key).await;
+        store.report(deleted)
     }
 
     async fn increment(
@@ -42,8 +47,9 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         delta: i64,
         ttl_ms: Option<u64>,
     ) -> Result<i64, wit::Error> {
-        let ttl = ttl_ms.map(Duration::from_millis);
-        find(accessor, &store)?.increment(&key, delta, ttl).await.map_err(|error| report(error, &store))
+        let store = Store::find(accessor, store)?;
+        let sum = store.backend.increment(&key, delta, ttl_ms.map(Duration::from_millis)).await;
+        store.report(sum)
     }
 
     async fn swap(
@@ -54,9 +60,9 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         value: Vec<u8>,
         ttl_ms: Option<u64>,
     ) -> Result<wit::SwapOutcome, wit::Error> {
-        let ttl = ttl_ms.map(Duration::from_millis);
-        let outcome = find(accessor, &store)?.swap(&key, version, value, ttl).await;
-        Ok(match outcome.map_err(|error| report(error, &store))? {
+        let store = Store::find(accessor, store)?;
+        let outcome = store.backend.swap(&key, version, value, ttl_ms.map(Duration::from_millis)).await;
+        Ok(match store.report(outcome)? {
             SwapOutcome::Swapped(version) => wit::SwapOutcome::Swapped(version),
             SwapOutcome::Stale(entry) => wit::SwapOutcome::Stale(entry.map(Into::into)),
         })
@@ -72,33 +78,48 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         if limit == 0 || limit > LIST_LIMIT_MAX {
             return Err(wit::Error::TooLarge(format!("a page has 1 to {LIST_LIMIT_MAX} keys")));
         }
-        let page = find(accessor, &store)?.list(&prefix, cursor.as_deref(), limit).await;
-        let page = page.map_err(|error| report(error, &store))?;
+        let store = Store::find(accessor, store)?;
+        let page = store.backend.list(&prefix, cursor.as_deref(), limit).await;
+        let page = store.report(page)?;
         Ok(wit::Page { keys: page.keys, cursor: page.cursor })
     }
 }
 
-fn find<T: 'static>(accessor: &Accessor<T, HasLent>, label: &str) -> Result<Arc<dyn KeyValueBackend>, wit::Error> {
-    accessor.with(|mut access| {
-        let view = access.get();
-        view.lent.stores.get(label).cloned().ok_or_else(|| {
-            tracing::warn!(component = %view.lent.component, request_id = %view.caller.request_id, store = label, "refused a key-value store that the component does not own");
-            wit::Error::Denied(format!("the store «{label}» is not lent to this component"))
-        })
-    })
+/// A store that is lent, and whose call it is.
+struct Store {
+    view: LentView,
+    label: String,
+    backend: Arc<dyn KeyValueBackend>,
 }
 
-fn report(error: KeyValueError, store: &str) -> wit::Error {
-    match error {
-        KeyValueError::Denied(what) => wit::Error::Denied(what),
-        KeyValueError::NoSuchStore => wit::Error::NoSuchStore,
-        KeyValueError::TooLarge(what) | KeyValueError::Invalid(what) => wit::Error::TooLarge(what),
-        KeyValueError::NotANumber => wit::Error::NotANumber,
-        KeyValueError::Busy(wait) => wit::Error::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
-        KeyValueError::Internal(what) => {
-            tracing::error!(store, what, "a key-value store failed");
-            wit::Error::Internal("the store failed; the host's log says why".to_owned())
+impl Store {
+    fn find<T: 'static>(accessor: &Accessor<T, HasLent>, label: String) -> Result<Self, wit::Error> {
+        let view = accessor.with(|mut access| access.get());
+        match view.lent.stores.get(&label).cloned() {
+            Some(backend) => Ok(Self { view, label, backend }),
+            None => {
+                view.refuse("refused a key-value store that the component does not own", &label, "");
+                Err(wit::Error::Denied(format!("the store «{label}» is not lent to this component")))
+            }
         }
+    }
+
+    /// What the guest reads; the text of an internal error goes to the log alone.
+    fn report<V>(&self, answer: Result<V, KeyValueError>) -> Result<V, wit::Error> {
+        answer.map_err(|error| match error {
+            KeyValueError::Denied(what) => {
+                self.view.refuse("refused a use of a key-value store", &self.label, &what);
+                wit::Error::Denied(what)
+            }
+            KeyValueError::NoSuchStore => wit::Error::NoSuchStore,
+            KeyValueError::TooLarge(what) | KeyValueError::Invalid(what) => wit::Error::TooLarge(what),
+            KeyValueError::NotANumber => wit::Error::NotANumber,
+            KeyValueError::Busy(wait) => wit::Error::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
+            KeyValueError::Internal(what) => {
+                self.view.fail("a key-value store failed", &self.label, &what);
+                wit::Error::Internal("the store failed; the host's log says why".to_owned())
+            }
+        })
     }
 }
 

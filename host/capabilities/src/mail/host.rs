@@ -10,31 +10,29 @@ use crate::lent::{HasLent, LentView};
 const ID_BYTES_MAX: usize = 128;
 const SUBJECT_BYTES_MAX: usize = 998;
 
-impl wit::Host for LentView<'_> {}
+impl wit::Host for LentView {}
 
 impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
     async fn send(accessor: &Accessor<T, Self>, message: wit::Message) -> Result<wit::Receipt, wit::Error> {
-        let (backend, message) = accessor.with(|mut access| {
-            let view = access.get();
-            let Some(grant) = &view.lent.mail else {
-                tracing::warn!(component = %view.lent.component, request_id = %view.caller.request_id, "refused to send mail for a component that was not granted it");
-                return Err(MailError::Denied("sending mail; grant it by `mail` in the manifest".to_owned()));
-            };
-            check(grant, view.lent.component.as_str(), message).map(|message| (grant.backend.clone(), message))
-        })?;
-        let receipt = backend.send(message).await?;
+        let view = accessor.with(|mut access| access.get());
+        let Some(grant) = &view.lent.mail else {
+            view.refuse("refused to send mail for a component that was not granted it", "", "");
+            return Err(wit::Error::Denied("sending mail; grant it by `mail` in the manifest".to_owned()));
+        };
+        let message = check(grant, &view, message)?;
+        let receipt = grant.backend.send(message).await?;
         Ok(wit::Receipt { message_id: receipt.message_id, response: receipt.response })
     }
 }
 
-fn check(grant: &MailGrant, component: &str, message: wit::Message) -> Result<Message, MailError> {
+fn check(grant: &MailGrant, view: &LentView, message: wit::Message) -> Result<Message, MailError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if message.id.is_empty() || message.id.len() > ID_BYTES_MAX || !message.id.bytes().all(plain) {
         return Err(MailError::Invalid(format!("an id is 1 to {ID_BYTES_MAX} of A-Z a-z 0-9 . _ -")));
     }
     let from = message.from.unwrap_or_else(|| grant.default_from.clone());
     if !grant.from.iter().any(|granted| granted.eq_ignore_ascii_case(&from)) {
-        tracing::warn!(component, "refused to send mail from an address that the component was not granted");
+        view.refuse("refused to send mail from an address that the component was not granted", &from, "");
         return Err(MailError::Denied(format!("sending from «{from}»; grant it by `mail.from` in the manifest")));
     }
     if message.to.is_empty() || message.to.len() > grant.recipients as usize {
@@ -51,7 +49,7 @@ fn check(grant: &MailGrant, component: &str, message: wit::Message) -> Result<Me
         return Err(MailError::Invalid(format!("a message is at most {} bytes", grant.message_bytes)));
     }
     Ok(Message {
-        message_id: format!("{component}.{}@{}", message.id, grant.message_id_domain),
+        message_id: format!("{}.{}@{}", view.lent.component, message.id, grant.message_id_domain),
         from,
         to: message.to,
         reply_to: message.reply_to,

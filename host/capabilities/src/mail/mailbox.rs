@@ -21,6 +21,7 @@ use self::statements::Arrival;
 use super::compose::compose;
 use super::{MailBackend, MailError, Message, Receipt};
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::sqlite_file::{FileBounds, FileError, SqliteFile};
 
 /// The schema, by version.
@@ -219,6 +220,7 @@ impl MailBackend for Mailbox {
             tracing::warn!(%error, message_id, "the mailbox did not take a mail");
             MailError::Temporary(format!("the mailbox: {error}"))
         })?;
+        failpoint::pass(Point::MailAccepted);
         Ok(Receipt { message_id, response: format!("kept in the mailbox as {id}") })
     }
 }

@@ -30,6 +30,7 @@ use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -38,6 +39,7 @@ use self::pool::Pool;
 use super::compose::{Letter, compose};
 use super::{MailBackend, MailError, Message, Receipt};
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 
 /// Why an SMTP server cannot be used as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,12 +60,15 @@ pub enum SmtpSetupError {
     },
 }
 
-/// Hands mail to one SMTP server. Must be used within a tokio runtime.
+/// Hands mail to one SMTP server. Must be made within a tokio runtime, which it then uses.
 pub struct Smtp {
     server: String,
     pool: Arc<Pool>,
     total: Duration,
     clock: Arc<dyn Clock>,
+    /// Where the server is spoken to, also for those who send from the slow lane: their time must not pass while
+    /// somebody computes there, and a connection must not stay behind in a lane.
+    runtime: Handle,
     _sweeping: AbortOnDropHandle<()>,
 }
 
@@ -92,23 +97,36 @@ impl Smtp {
             pool,
             total: plan.total_timeout,
             clock,
+            runtime: Handle::current(),
         })
     }
 
-    async fn transact(&self, letter: &Letter) -> Result<String, MailError> {
-        let mut place = self.pool.take().await?;
-        match place.connection().transact(letter).await {
-            Ok(words) => {
-                place.keep();
-                Ok(words)
+    /// Hand over a letter, within the time for it. Whatever is dropped on the way takes its connection with it.
+    async fn hand_over(&self, letter: Letter) -> Result<String, MailError> {
+        let (pool, total) = (Arc::clone(&self.pool), self.total);
+        let sending = self.runtime.spawn(async move { timeout(total, transact(&pool, &letter)).await });
+        match AbortOnDropHandle::new(sending).await {
+            Ok(Ok(sent)) => sent,
+            Ok(Err(_elapsed)) => Err(MailError::Temporary(format!("the mail was not handed over within {total:?}"))),
+            Err(error) => Err(MailError::Temporary(format!("the mail was not handed over: {error}"))),
+        }
+    }
+}
+
+async fn transact(pool: &Pool, letter: &Letter) -> Result<String, MailError> {
+    let mut place = pool.take().await?;
+    match place.connection().transact(letter).await {
+        Ok(words) => {
+            failpoint::pass(Point::MailAccepted);
+            place.keep();
+            Ok(words)
+        }
+        Err(failure) => {
+            // After a refusal the two sides agree where they are, and can part in form.
+            if failure.is_refusal() {
+                place.part();
             }
-            Err(failure) => {
-                // After a refusal the two sides agree where they are, and can part in form.
-                if failure.is_refusal() {
-                    place.part();
-                }
-                Err(failure.into())
-            }
+            Err(failure.into())
         }
     }
 }
@@ -123,12 +141,8 @@ impl fmt::Debug for Smtp {
 impl MailBackend for Smtp {
     async fn send(&self, message: Message) -> Result<Receipt, MailError> {
         let letter = compose(&message, self.clock.now())?;
-        // Whatever is dropped on the way takes its connection with it.
-        let sent = timeout(self.total, self.transact(&letter)).await.unwrap_or_else(|_elapsed| {
-            Err(MailError::Temporary(format!("the mail was not handed over within {:?}", self.total)))
-        });
         let message_id = message.message_id;
-        match sent {
+        match self.hand_over(letter).await {
             Ok(response) => Ok(Receipt { message_id, response }),
             Err(error) => {
                 tracing::warn!(%error, message_id, server = self.server, "a mail was not sent");

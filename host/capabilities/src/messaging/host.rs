@@ -1,7 +1,5 @@
 //! `chassis:platform/messaging`: checks the grant, and translates.
 
-use std::sync::Arc;
-
 use wasmtime::component::Accessor;
 
 use super::MessagingError;
@@ -10,41 +8,36 @@ use crate::bindings::chassis::platform::types;
 use crate::event::{Envelope, Refusal, seal};
 use crate::lent::{HasLent, LentView};
 
-impl types::Host for LentView<'_> {}
+impl types::Host for LentView {}
 
-impl wit::Host for LentView<'_> {}
+impl wit::Host for LentView {}
 
 impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
     async fn publish(accessor: &Accessor<T, Self>, events: Vec<types::Event>) -> Result<Vec<String>, wit::Error> {
-        let (backend, events) = accessor.with(|mut access| {
-            let view = access.get();
-            let most = view.lent.messaging_policy.events;
-            if events.len() > most as usize {
-                return Err(wit::Error::TooLarge(format!("one call publishes at most {most} events")));
-            }
-            let events = events.into_iter().map(|event| seal(&view, event)).collect::<Result<Vec<Envelope>, _>>()?;
-            Ok((Arc::clone(&view.lent.messaging), events))
-        })?;
+        let view = accessor.with(|mut access| access.get());
+        let most = view.lent.messaging_policy.events;
+        if events.len() > most as usize {
+            return Err(wit::Error::TooLarge(format!("one call publishes at most {most} events")));
+        }
+        let events = events.into_iter().map(|event| seal(&view, event)).collect::<Result<Vec<Envelope>, _>>()?;
         let ids = events.iter().map(|event| event.id.clone()).collect();
-        backend.publish(events).await.map_err(report)?;
+        view.lent.messaging.publish(events).await.map_err(|error| report(&view, error))?;
         Ok(ids)
     }
 
     async fn cancel(accessor: &Accessor<T, Self>, id: String) -> Result<bool, wit::Error> {
-        let (backend, source) = accessor.with(|mut access| {
-            let view = access.get();
-            (Arc::clone(&view.lent.messaging), format!("/components/{}", view.lent.component))
-        });
-        backend.cancel(&id, &source).await.map_err(report)
+        let view = accessor.with(|mut access| access.get());
+        let source = format!("/components/{}", view.lent.component);
+        view.lent.messaging.cancel(&id, &source).await.map_err(|error| report(&view, error))
     }
 }
 
-fn report(error: MessagingError) -> wit::Error {
+fn report(view: &LentView, error: MessagingError) -> wit::Error {
     match error {
         MessagingError::TooLarge(what) => wit::Error::TooLarge(what),
         MessagingError::Busy(wait) => wit::Error::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
         error @ (MessagingError::LeaseLost | MessagingError::Invalid(_) | MessagingError::Internal(_)) => {
-            tracing::error!(%error, "messaging failed");
+            view.fail("messaging failed", "", &error.to_string());
             wit::Error::Internal("messaging failed; the host's log says why".to_owned())
         }
     }

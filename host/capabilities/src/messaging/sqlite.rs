@@ -90,7 +90,8 @@ impl SqliteMessaging {
         clock: Arc<dyn Clock>,
         seed: u64,
     ) -> Result<Self, MessagingError> {
-        let file = SqliteFile::open(path, SCHEMA, FileBounds::default()).await?;
+        let bounds = FileBounds { bytes: policy.database_bytes, ..FileBounds::default() };
+        let file = SqliteFile::open(path, SCHEMA, bounds).await?;
         let now = clock.now().as_microsecond();
         let names: Arc<[String]> = subscriptions.iter().map(|subscription| subscription.queue.clone()).collect();
         let queues = file

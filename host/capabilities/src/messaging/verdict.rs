@@ -123,6 +123,9 @@ mod tests {
             max_delay: Duration::from_secs(86_400),
             dedup_window: Duration::from_secs(86_400),
             dead_letter_retention: Duration::from_secs(86_400),
+            relay_batch: 100,
+            relay_interval: Duration::from_secs(5),
+            database_bytes: 1 << 30,
         }
     }
 

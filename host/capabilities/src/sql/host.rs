@@ -9,7 +9,7 @@ use crate::bindings::chassis::platform::sql as wit;
 use crate::event::{Refusal, seal};
 use crate::lent::{HasLent, LentView};
 
-impl wit::Host for LentView<'_> {}
+impl wit::Host for LentView {}
 
 impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
     async fn query(
@@ -17,9 +17,9 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         database: String,
         statement: wit::Statement,
     ) -> Result<wit::RowSet, wit::Error> {
-        let backend = accessor.with(|mut access| find(&access.get(), &database))?;
-        let answer = backend.query(statement.into()).await;
-        answer.map(Into::into).map_err(|error| report(error, &database))
+        let view = accessor.with(|mut access| access.get());
+        let answer = find(&view, &database)?.query(statement.into()).await;
+        answer.map(Into::into).map_err(|error| report(&view, &database, error))
     }
 
     async fn batch(
@@ -27,53 +27,64 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         database: String,
         steps: Vec<wit::Step>,
     ) -> Result<Vec<wit::RowSet>, wit::Error> {
-        let (backend, steps) = accessor.with(|mut access| {
-            let view = access.get();
-            let backend = find(&view, &database)?;
-            let steps = steps.into_iter().map(|step| translate(&view, step)).collect::<Result<Vec<_>, _>>()?;
-            Ok::<_, wit::Error>((backend, steps))
-        })?;
+        let view = accessor.with(|mut access| access.get());
+        let backend = find(&view, &database)?;
+        let steps = steps.into_iter().map(|step| translate(&view, step)).collect::<Result<Vec<_>, _>>()?;
         let answer = backend.batch(steps).await;
-        answer.map(|sets| sets.into_iter().map(Into::into).collect()).map_err(|error| report(error, &database))
+        answer.map(|sets| sets.into_iter().map(Into::into).collect()).map_err(|error| report(&view, &database, error))
     }
 }
 
-fn find(view: &LentView<'_>, label: &str) -> Result<Arc<dyn SqlBackend>, wit::Error> {
+fn find(view: &LentView, label: &str) -> Result<Arc<dyn SqlBackend>, wit::Error> {
     view.lent.databases.get(label).cloned().ok_or_else(|| {
-        tracing::warn!(component = %view.lent.component, request_id = %view.caller.request_id, database = label, "refused a database that the component does not own");
+        view.refuse("refused a database that the component does not own", label, "");
         wit::Error::Denied(format!("the database «{label}» is not lent to this component"))
     })
 }
 
-fn translate(view: &LentView<'_>, step: wit::Step) -> Result<Step, wit::Error> {
+fn translate(view: &LentView, step: wit::Step) -> Result<Step, wit::Error> {
     Ok(match step {
         wit::Step::Run(guarded) => Step::Run(guarded.statement.into(), guarded.expect.map(Into::into)),
         wit::Step::Publish(event) => Step::Publish(seal(view, event)?),
     })
 }
 
-/// What the guest reads; the text of an internal error goes to the log alone.
-fn report(error: SqlError, database: &str) -> wit::Error {
-    match error {
-        SqlError::Denied(what) => {
-            tracing::warn!(database, what, "refused a statement");
-            wit::Error::Denied(what)
+/// What the guest reads; the text of an internal error goes to the log alone. What a statement may not do is logged, what
+/// the data does not allow is the component's own business.
+fn report(view: &LentView, database: &str, error: SqlError) -> wit::Error {
+    match &error {
+        SqlError::Denied(_) | SqlError::Syntax(_) | SqlError::ReadOnly | SqlError::TooLarge(_) => {
+            view.refuse("refused a statement", database, &error.to_string());
         }
-        SqlError::NoSuchDatabase => wit::Error::NoSuchDatabase,
-        SqlError::Guard(step) => wit::Error::Guard(step),
-        SqlError::Constraint { kind, table, columns } => {
-            wit::Error::Constraint(wit::ConstraintViolation { kind: kind.into(), table, columns })
-        }
-        SqlError::Syntax(what) => wit::Error::Syntax(what),
-        SqlError::ReadOnly => wit::Error::ReadOnly,
-        SqlError::TooLarge(what) => wit::Error::TooLarge(what),
-        SqlError::Timeout => wit::Error::Timeout,
-        SqlError::Conflict => wit::Error::Conflict,
-        SqlError::Busy(wait) => wit::Error::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
-        SqlError::OutcomeUnknown => wit::Error::OutcomeUnknown,
-        SqlError::Internal(what) => {
-            tracing::error!(database, what, "a database failed");
-            wit::Error::Internal("the database failed; the host's log says why".to_owned())
+        SqlError::Timeout => view.refuse("ended a statement that took too long", database, ""),
+        SqlError::Internal(what) => view.fail("a database failed", database, what),
+        SqlError::NoSuchDatabase
+        | SqlError::Guard(_)
+        | SqlError::Constraint { .. }
+        | SqlError::Conflict
+        | SqlError::Busy(_)
+        | SqlError::OutcomeUnknown => {}
+    }
+    error.into()
+}
+
+impl From<SqlError> for wit::Error {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Denied(what) => Self::Denied(what),
+            SqlError::NoSuchDatabase => Self::NoSuchDatabase,
+            SqlError::Guard(step) => Self::Guard(step),
+            SqlError::Constraint { kind, table, columns } => {
+                Self::Constraint(wit::ConstraintViolation { kind: kind.into(), table, columns })
+            }
+            SqlError::Syntax(what) => Self::Syntax(what),
+            SqlError::ReadOnly => Self::ReadOnly,
+            SqlError::TooLarge(what) => Self::TooLarge(what),
+            SqlError::Timeout => Self::Timeout,
+            SqlError::Conflict => Self::Conflict,
+            SqlError::Busy(wait) => Self::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
+            SqlError::OutcomeUnknown => Self::OutcomeUnknown,
+            SqlError::Internal(_) => Self::Internal("the database failed; the host's log says why".to_owned()),
         }
     }
 }

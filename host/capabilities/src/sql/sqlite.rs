@@ -5,6 +5,13 @@
 //! SQLite's own limits and a deadline bound what one statement can cost; and a batch that destroys the writer's
 //! transaction is found out, while its neighbours are run again without it (`sqlite_file::writer`).
 //!
+//! # Time and CPU
+//! SQLite looks at the deadline where it jumps from one instruction to another, so what is between two jumps is bounded:
+//! the instructions and the functions of a statement, the bytes of a value, the arguments of a function. Functions of which
+//! one call could outlast any deadline are refused (`json_patch`, `json_pretty`, `unhex`) or the host's own (`like`, `glob`,
+//! `instr`, `replace`, `trim`). What ends after its deadline all the same is answered `timeout`, and a batch is undone.
+//! CPU time counts for the component's [`Conduct`]: SQL that burns more than a burst goes on at the lowest priority.
+//!
 //! # Values
 //! `boolean` is stored as the integer 0 or 1 and comes back as one; every other value comes back with the type with
 //! which SQLite stored it, which is that of the parameter unless the column's affinity converts it (declare tables
@@ -22,30 +29,34 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chassis_config::plan::SqlPolicy;
 use futures::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
-use self::batch::{BatchJob, Limited};
+use self::batch::{BatchJob, Claim, Limited};
 use self::inspect::{Texts, check_statement};
 pub use self::migrate::OpenError;
 pub use self::migration::{Migration, MigrationError, MigrationKind};
 use self::schema::Schema;
 use super::{Outbox, RowSet, SqlBackend, SqlError, Statement, Step};
 use crate::clock::Clock;
+use crate::conduct::Conduct;
 use crate::event::Envelope;
 use crate::sqlite_file::connection::ConnectionPlan;
 use crate::sqlite_file::fence::Mode;
 use crate::sqlite_file::ffi::Limits;
 use crate::sqlite_file::{FileBounds, FileError, SqliteFile};
 
-/// Events that may wait in one outbox; beyond them, batches that publish are answered `busy`.
-const OUTBOX_EVENTS_MAX: u64 = 100_000;
 /// Wait hint where the outbox is full.
 const WAIT_OUTBOX_FULL: Duration = Duration::from_secs(1);
+
+/// Wait hint where a batch waited for all of its time.
+const WAIT_WRITER: Duration = Duration::from_millis(200);
+/// Time after its deadline that a query is given to hear of it; a single call of a function does not, until it is over.
+const QUERY_GRACE: Duration = Duration::from_millis(500);
 
 /// Limits that SQLite keeps are not below what the host's own statements need. Those of the policy are kept exactly
 /// where they are lower, since requests and answers are counted besides.
@@ -54,6 +65,11 @@ const VALUE_BYTES_FLOOR: u64 = 2 * 1024 * 1024;
 const TEXT_BYTES_FLOOR: u64 = 4096;
 /// See [`VALUE_BYTES_FLOOR`].
 const PARAMS_FLOOR: u32 = 16;
+/// Instructions of a statement beside those for its parameters. SQLite doubles its room for them, so that somewhat less
+/// than twice as many may fit.
+const INSTRUCTIONS: u32 = 8192;
+/// Instructions for a parameter.
+const INSTRUCTIONS_PER_PARAM: u32 = 8;
 
 /// One SQLite database of one component. There should be one of these per file in a process: [`SqliteDatabase::migrate`]
 /// keeps its own readers and writer from the changing schema, not those of another. Cheap to clone.
@@ -201,7 +217,7 @@ impl SqliteDatabase {
         }
         let events = steps.iter().filter(|step| matches!(step, Step::Publish(_))).count() as u64;
         let waiting = self.shared.outbox.waiting.load(Ordering::SeqCst);
-        if events > 0 && waiting.saturating_add(events) > OUTBOX_EVENTS_MAX {
+        if events > 0 && waiting.saturating_add(events) > self.shared.policy.outbox {
             return Err(SqlError::Busy(WAIT_OUTBOX_FULL));
         }
         Ok(events)
@@ -211,7 +227,7 @@ impl SqliteDatabase {
 #[async_trait]
 impl SqlBackend for SqliteDatabase {
     async fn query(&self, statement: Statement) -> Result<RowSet, SqlError> {
-        let shared = &self.shared;
+        let (shared, began) = (&self.shared, Instant::now());
         check_statement(&statement, &shared.policy)?;
         let mut reader = shared.file.reader().await.map_err(|error| self.translate(error))?;
         let facts = match shared.texts.facts(&statement.text, &mut reader, &shared.policy).await {
@@ -228,9 +244,22 @@ impl SqlBackend for SqliteDatabase {
         }
         let connection = reader.connection().map_err(|error| self.translate(error))?;
         connection.fence().enter(Mode::Guest);
-        connection.fence().limit(shared.policy.timeout);
+        let remaining = shared.policy.timeout.saturating_sub(began.elapsed());
+        connection.fence().limit(remaining);
+        if let Some(conduct) = shared.plan.conduct() {
+            connection.fence().watch(Arc::clone(conduct));
+        }
         let mut budget = run::Budget::new(&shared.policy);
-        match run::run(connection, &facts, statement.params, &mut budget).await {
+        let running = run::run(connection, &facts, statement.params, &mut budget);
+        // Where this elapses, the reader is dropped, and comes back once its connection has come to rest.
+        let ran = tokio::time::timeout(remaining.saturating_add(QUERY_GRACE), running).await;
+        let ran = ran.map_err(|_elapsed| SqlError::Timeout)?;
+        let is_late = reader.connection().is_ok_and(|connection| connection.fence().expired());
+        match ran {
+            Ok(_) if is_late => {
+                reader.give_back();
+                Err(SqlError::Timeout)
+            }
             Ok(rows) => {
                 reader.give_back();
                 Ok(rows)
@@ -243,14 +272,19 @@ impl SqlBackend for SqliteDatabase {
     }
 
     async fn batch(&self, steps: Vec<Step>) -> Result<Vec<RowSet>, SqlError> {
+        let claim = Claim::new(self.shared.policy.timeout);
         let events = self.check_size(&steps)?;
         if steps.is_empty() {
             return Ok(Vec::new());
         }
         let steps = batch::prepare(&self.shared.texts, &self.shared.file, &self.shared.policy, steps).await?;
         let (answer, answered) = oneshot::channel();
-        let limited = Limited { policy: self.shared.policy.clone(), schema: self.schema() };
-        let job = BatchJob::new(steps, limited, move |outcome| {
+        let limited = Limited {
+            policy: self.shared.policy.clone(),
+            schema: self.schema(),
+            conduct: self.shared.plan.conduct().cloned(),
+        };
+        let job = BatchJob::new(steps, limited, claim.clone(), move |outcome| {
             // Whoever asked may be gone; the batch is kept all the same.
             let _ = answer.send(outcome);
         });
@@ -262,7 +296,18 @@ impl SqlBackend for SqliteDatabase {
             }
         });
         self.shared.file.submit(Box::new(job)).map_err(|error| self.translate(error))?;
-        answered.await.unwrap_or(Err(SqlError::OutcomeUnknown))
+        let mut answered = answered;
+        let answer = match tokio::time::timeout(claim.remaining(), &mut answered).await {
+            Ok(answer) => answer,
+            Err(_elapsed) if claim.withdraw() => return Err(SqlError::Busy(WAIT_WRITER)),
+            // It has begun: it ends by its deadline, or at once.
+            Err(_elapsed) => answered.await,
+        };
+        answer.unwrap_or(Err(SqlError::OutcomeUnknown))
+    }
+
+    fn watch(&self, conduct: Arc<dyn Conduct>) {
+        self.shared.plan.watch(conduct);
     }
 
     async fn ping(&self) -> Result<(), SqlError> {
@@ -334,6 +379,7 @@ fn bounds(policy: &SqlPolicy) -> FileBounds {
         group: policy.group,
         statements: policy.statements,
         wait: policy.timeout,
+        bytes: policy.database_bytes,
     }
 }
 
@@ -343,5 +389,6 @@ fn limits(policy: &SqlPolicy) -> Limits {
         value_bytes: at_most(policy.statement_bytes.max(VALUE_BYTES_FLOOR)),
         text_bytes: at_most(policy.statement_bytes.max(TEXT_BYTES_FLOOR)),
         params: i32::try_from(policy.params.max(PARAMS_FLOOR)).unwrap_or(i32::MAX),
+        instructions: at_most(u64::from(INSTRUCTIONS) + u64::from(policy.params) * u64::from(INSTRUCTIONS_PER_PARAM)),
     }
 }

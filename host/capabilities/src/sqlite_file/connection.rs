@@ -1,16 +1,19 @@
 //! A connection to a file: its pragmas, its fence, its limits.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
+use tokio::runtime::Handle;
 
 use super::fence::Fence;
 use super::ffi::{self, Limits};
 use super::{FileBounds, FileError};
+use crate::conduct::Conduct;
+use crate::failpoint;
 
 /// Bytes to which the write-ahead log is cut back after a checkpoint.
 const WAL_BYTES_KEPT: &str = "16777216";
@@ -37,6 +40,11 @@ pub(crate) struct ConnectionPlan {
     pub(crate) limits: Option<Limits>,
     /// Pages beyond which the file does not grow.
     pages: Arc<AtomicU32>,
+    /// Whose SQL it is; none for the host's own files.
+    conduct: Arc<OnceLock<Arc<dyn Conduct>>>,
+    /// Where connections are opened: a thread is born with the priority of the one that makes it, and whoever needs a
+    /// connection may be in the slow lane.
+    runtime: Handle,
 }
 
 impl ConnectionPlan {
@@ -44,7 +52,18 @@ impl ConnectionPlan {
         // An absolute path cannot be taken for a `file:` URI.
         let path = std::path::absolute(path)
             .map_err(|error| FileError::Open { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self { path: path.into(), bounds, limits: None, pages: Arc::new(AtomicU32::new(PAGES_MAX)) })
+        let runtime =
+            Handle::try_current().map_err(|error| FileError::Open { path: path.clone(), reason: error.to_string() })?;
+        let plan = Self {
+            path: path.into(),
+            bounds,
+            limits: None,
+            pages: Arc::new(AtomicU32::new(PAGES_MAX)),
+            conduct: Arc::default(),
+            runtime,
+        };
+        plan.limit_size(bounds.bytes);
+        Ok(plan)
     }
 
     /// Let the file not grow beyond so many bytes, on connections that are opened from now on.
@@ -55,6 +74,24 @@ impl ConnectionPlan {
 
     pub(crate) fn pages(&self) -> u32 {
         self.pages.load(Ordering::SeqCst)
+    }
+
+    /// Whose conduct CPU time counts for from now on. Only the first one is kept.
+    pub(crate) fn watch(&self, conduct: Arc<dyn Conduct>) {
+        let _ = self.conduct.set(conduct);
+    }
+
+    pub(crate) fn conduct(&self) -> Option<&Arc<dyn Conduct>> {
+        self.conduct.get()
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Whether a connection's thread is fit for what comes next: one of low priority is only for those in bad standing.
+    pub(crate) fn suits(&self, connection: &Connection) -> bool {
+        !connection.fence.is_niced() || self.conduct().is_some_and(|conduct| conduct.is_slow())
     }
 }
 
@@ -74,6 +111,12 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(plan: &ConnectionPlan, role: Role) -> Result<Self, FileError> {
+        let own = plan.clone();
+        let opening = plan.runtime.spawn(async move { Self::open_here(&own, role).await });
+        opening.await.map_err(|error| open_error(plan, &error))?
+    }
+
+    async fn open_here(plan: &ConnectionPlan, role: Role) -> Result<Self, FileError> {
         if role == Role::Writer {
             make_file(&plan.path).await.map_err(|error| open_error(plan, &error))?;
         }
@@ -85,7 +128,7 @@ impl Connection {
             ffi::confine(&mut handle, limits, &fence).map_err(|error| open_error(plan, &error))?;
         }
         let watched = fence.clone();
-        handle.set_progress_handler(OPERATIONS_BETWEEN_CHECKS, move || !watched.expired());
+        handle.set_progress_handler(OPERATIONS_BETWEEN_CHECKS, move || watched.pass());
         drop(handle);
         Ok(Self { sqlx, fence })
     }
@@ -118,7 +161,7 @@ fn options(plan: &ConnectionPlan, role: Role) -> SqliteConnectOptions {
         Role::Writer => options
             .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(synchronous())
             .page_size(PAGE_BYTES)
             .pragma("journal_size_limit", WAL_BYTES_KEPT)
             .pragma("max_page_count", plan.pages().to_string())
@@ -129,16 +172,30 @@ fn options(plan: &ConnectionPlan, role: Role) -> SqliteConnectOptions {
     }
 }
 
-/// Make the file before SQLite does, readable by the host's user alone.
+/// What was answered was synced before. Only a test that shows how it finds losses has it otherwise.
+fn synchronous() -> SqliteSynchronous {
+    if failpoint::synchronous_is_off() { SqliteSynchronous::Off } else { SqliteSynchronous::Full }
+}
+
+/// Make the file before SQLite does, readable by the host's user alone. It is found again after a power failure only if
+/// the entries that lead to it are synced, which SQLite does for what it makes itself.
 async fn make_file(path: &Path) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        tokio::fs::create_dir_all(folder).await?;
-    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let is_new_folder = !tokio::fs::try_exists(folder).await?;
+    tokio::fs::create_dir_all(folder).await?;
     let mut options = tokio::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     options.mode(0o600);
-    options.open(path).await.map(drop)
+    let file = options.open(path).await?;
+    if file.metadata().await?.len() > 0 {
+        return Ok(());
+    }
+    let changed = [Some(folder), folder.parent().filter(|_| is_new_folder)];
+    for folder in changed.into_iter().flatten() {
+        tokio::fs::File::open(folder).await?.sync_all().await?;
+    }
+    Ok(())
 }
 
 fn open_error(plan: &ConnectionPlan, error: &dyn std::fmt::Display) -> FileError {

@@ -1,4 +1,5 @@
-//! The calls into SQLite for which the driver has no interface. All `unsafe` of this crate is here.
+//! The calls into SQLite for which the driver has no interface. All `unsafe` of this crate is here, but for the disk that
+//! fails in tests.
 #![expect(unsafe_code, reason = "SQLite's authorizer, limits and statement inspection are C functions")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -9,7 +10,7 @@ use libsqlite3_sys as sys;
 use sqlx::sqlite::LockedSqliteHandle;
 
 use super::fence::Fence;
-use super::functions::{Answer, Argument, Entry, FUNCTIONS};
+use super::functions::{Answer, Argument, Call, Entry, FUNCTIONS};
 use super::rules::{self, Action};
 
 pub(crate) const AUTH: i32 = sys::SQLITE_AUTH;
@@ -47,6 +48,8 @@ pub(crate) struct Limits {
     pub(crate) text_bytes: i32,
     /// Parameters of one statement.
     pub(crate) params: i32,
+    /// Instructions of one compiled statement. Those of them that follow each other without a jump are not interrupted.
+    pub(crate) instructions: i32,
 }
 
 /// Columns of a table, a result, an index or a `set` list.
@@ -55,8 +58,6 @@ const COLUMNS: i32 = 512;
 const EXPRESSION_DEPTH: i32 = 200;
 /// Terms of a compound select.
 const COMPOUND_TERMS: i32 = 100;
-/// Instructions of one compiled statement.
-const INSTRUCTIONS: i32 = 100_000;
 /// Arguments of a function.
 const ARGUMENTS: i32 = 100;
 /// Bytes of a pattern of `like` and `glob`.
@@ -64,6 +65,8 @@ const PATTERN_BYTES: i32 = 1000;
 /// Depth of triggers that set off each other.
 const TRIGGER_DEPTH: i32 = 32;
 
+/// Under which a connection keeps its fence.
+const FENCE: &CStr = c"chassis-fence";
 /// The encoding of texts, as the calls that take a byte for it want it.
 const UTF8: u8 = 1;
 
@@ -99,7 +102,7 @@ pub(crate) fn confine(handle: &mut LockedSqliteHandle<'_>, limits: &Limits, fenc
         (sys::SQLITE_LIMIT_COLUMN, COLUMNS),
         (sys::SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH),
         (sys::SQLITE_LIMIT_COMPOUND_SELECT, COMPOUND_TERMS),
-        (sys::SQLITE_LIMIT_VDBE_OP, INSTRUCTIONS),
+        (sys::SQLITE_LIMIT_VDBE_OP, limits.instructions),
         (sys::SQLITE_LIMIT_FUNCTION_ARG, ARGUMENTS),
         (sys::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES),
         (sys::SQLITE_LIMIT_TRIGGER_DEPTH, TRIGGER_DEPTH),
@@ -118,7 +121,7 @@ pub(crate) fn confine(handle: &mut LockedSqliteHandle<'_>, limits: &Limits, fenc
     let data = Arc::into_raw(fence.clone()).cast_mut().cast::<c_void>();
     // SAFETY: as above. SQLite now owns one count of the Arc and gives it to `forget_fence` once, when the connection
     // is closed, or at once if this call fails.
-    let code = unsafe { sys::sqlite3_set_clientdata(db.as_ptr(), c"chassis-fence".as_ptr(), data, Some(forget_fence)) };
+    let code = unsafe { sys::sqlite3_set_clientdata(db.as_ptr(), FENCE.as_ptr(), data, Some(forget_fence)) };
     check(db, code)?;
     // SAFETY: as above; `data` lives as long as the connection.
     let code = unsafe { sys::sqlite3_set_authorizer(db.as_ptr(), Some(authorize), data) };
@@ -152,21 +155,34 @@ fn replace_function(db: NonNull<sys::sqlite3>, entry: &'static Entry) -> Result<
 /// SQLite calls a function of ours.
 unsafe extern "C" fn call(context: *mut sys::sqlite3_context, count: c_int, values: *mut *mut sys::sqlite3_value) {
     // SAFETY: SQLite passes the entry given to `replace_function`, and as many values as it says. They live as long as
-    // this call, and each is read once.
-    let (entry, longest, arguments) = unsafe {
+    // this call, and each is read once. The fence is that of `confine`, which lives as long as the connection.
+    let (entry, fence, longest, arguments) = unsafe {
         let entry = &*sys::sqlite3_user_data(context).cast_const().cast::<Entry>();
-        let longest = sys::sqlite3_limit(sys::sqlite3_context_db_handle(context), sys::SQLITE_LIMIT_LENGTH, -1);
+        let db = sys::sqlite3_context_db_handle(context);
+        let fence = sys::sqlite3_get_clientdata(db, FENCE.as_ptr()).cast_const().cast::<Fence>().as_ref();
+        let longest = sys::sqlite3_limit(db, sys::SQLITE_LIMIT_LENGTH, -1);
         let values = std::slice::from_raw_parts(values, usize::try_from(count).unwrap_or(0));
         let arguments: Vec<_> = values.iter().map(|value| argument(*value)).collect();
-        (entry, longest, arguments)
+        (entry, fence, longest, arguments)
     };
-    let answer = (entry.function)(&arguments, usize::try_from(longest).unwrap_or(0));
+    let expired = || fence.is_some_and(Fence::expired);
+    let answer = if expired() {
+        Answer::Interrupted
+    } else {
+        let longest = usize::try_from(longest).unwrap_or(0);
+        (entry.function)(&arguments, &Call { longest, longest_pattern: PATTERN_BYTES as usize, expired: &expired })
+    };
     // SAFETY: the context is that of this call; SQLite copies the bytes before this returns.
     unsafe {
         match answer {
             Answer::Null => sys::sqlite3_result_null(context),
             Answer::Integer(number) => sys::sqlite3_result_int64(context, number),
             Answer::TooLong => sys::sqlite3_result_error_toobig(context),
+            Answer::Wrong(words) => {
+                let length = c_int::try_from(words.len()).unwrap_or(0);
+                sys::sqlite3_result_error(context, words.as_ptr().cast::<c_char>(), length);
+            }
+            Answer::Interrupted => sys::sqlite3_result_error_code(context, INTERRUPT),
             Answer::Text(bytes) => {
                 let (start, length) = (bytes.as_ptr().cast::<c_char>(), bytes.len() as u64);
                 sys::sqlite3_result_text64(context, start, length, sys::SQLITE_TRANSIENT(), UTF8);
@@ -213,6 +229,8 @@ pub(crate) struct Inspection {
     pub(crate) explains: bool,
     /// Whether it reads or writes rows at all.
     pub(crate) touches_rows: bool,
+    /// Functions in it, by place: what it does between two looks at the deadline grows with their number.
+    pub(crate) functions: u32,
     /// Whether another statement follows it.
     pub(crate) has_more: bool,
     /// Names of the parameters, by first appearance; none for `?`.
@@ -231,6 +249,7 @@ pub(crate) fn inspect(
 ) -> Result<Option<Inspection>, Refusal> {
     let db = handle.as_raw_handle();
     fence.take_touched();
+    fence.take_functions();
     let mut rest = text;
     while !rest.is_empty() {
         let (statement, tail) = prepare(db, rest)?;
@@ -291,6 +310,7 @@ impl Prepared {
             // SAFETY: see above.
             explains: unsafe { sys::sqlite3_stmt_isexplain(statement) } != 0,
             touches_rows: fence.take_touched(),
+            functions: fence.take_functions(),
             has_more: false,
             params,
             columns,
@@ -349,6 +369,9 @@ unsafe extern "C" fn authorize(
     let action = Action { code, first, second };
     if rules::touches_rows(action) {
         fence.touch();
+    }
+    if code == sys::SQLITE_FUNCTION {
+        fence.count_function();
     }
     if rules::permits(fence.mode(), action) { sys::SQLITE_OK } else { sys::SQLITE_DENY }
 }

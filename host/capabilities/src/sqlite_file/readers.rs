@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::FileError;
 use super::connection::{Connection, ConnectionPlan, Role, is_broken};
 use super::fence::Mode;
+use crate::conduct::Conduct;
 
 /// The pool. Connections are opened when they are first needed, and kept.
 #[derive(Debug)]
@@ -43,12 +44,18 @@ impl Readers {
         })?;
         let waited = tokio::time::timeout(self.plan.bounds.wait, self.free.clone().acquire_owned()).await;
         let permit = waited.map_err(|_elapsed| busy())?.map_err(|_closed| FileError::Closed)?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
+        let connection = match self.rested() {
             Some(connection) => connection,
             None => Connection::open(&self.plan, Role::Reader).await?,
         };
         Ok(Reader { connection: Some(connection), pool: self.clone(), permits: Some((permit, admitted)) })
+    }
+
+    /// A connection that rests and is fit for use; those that are not are closed.
+    fn rested(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|connection| self.plan.suits(connection));
+        idle.pop()
     }
 
     /// Wait until nobody reads, close all connections, and let nobody read until what is answered is dropped.
@@ -71,6 +78,7 @@ impl Readers {
     fn put(&self, connection: Connection) {
         connection.fence().enter(Mode::Host);
         connection.fence().unlimit();
+        connection.fence().unwatch();
         if !self.free.is_closed() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
@@ -88,6 +96,11 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn connection(&mut self) -> Result<&mut Connection, FileError> {
         self.connection.as_mut().ok_or(FileError::Closed)
+    }
+
+    /// For whose conduct CPU time counts, if for anybody's.
+    pub(crate) fn conduct(&self) -> Option<&Arc<dyn Conduct>> {
+        self.pool.plan.conduct()
     }
 
     /// Take the connection out, to move it elsewhere; bring it back by [`Reader::restore`].
@@ -112,6 +125,7 @@ impl Reader {
         let Some(mut connection) = self.connection.take() else { return };
         connection.fence().enter(Mode::Host);
         connection.fence().unlimit();
+        connection.fence().unwatch();
         let rolled_back = sqlx::raw_sql("rollback").execute(connection.sqlx()).await;
         if !rolled_back.is_err_and(|error| is_broken(&error)) {
             self.pool.put(connection);
@@ -125,13 +139,12 @@ impl Drop for Reader {
         let Some(mut connection) = self.connection.take() else { return };
         connection.fence().expire();
         let (pool, permits) = (self.pool.clone(), self.permits.take());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if connection.sqlx().ping().await.is_ok() {
-                    pool.put(connection);
-                }
-                drop(permits);
-            });
-        }
+        let runtime = pool.plan.runtime().clone();
+        runtime.spawn(async move {
+            if connection.sqlx().ping().await.is_ok() {
+                pool.put(connection);
+            }
+            drop(permits);
+        });
     }
 }

@@ -13,10 +13,21 @@ pub(crate) struct Action<'a> {
     pub(crate) second: &'a str,
 }
 
-/// Functions that reach out of the database or into SQLite, and `unhex`, whose second form takes hours for arguments of
-/// a megabyte.
-const FUNCTIONS_REFUSED: [&str; 7] =
-    ["load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "sqlite_offset", "unhex"];
+/// Functions that reach out of the database or into SQLite; and those of which one call, which no deadline reaches into,
+/// takes seconds to hours or gigabytes for arguments of a megabyte: `unhex` by its second form, `json_patch` for objects
+/// of many keys, `json_pretty` for deep arrays.
+const FUNCTIONS_REFUSED: [&str; 10] = [
+    "load_extension",
+    "fts3_tokenizer",
+    "readfile",
+    "writefile",
+    "edit",
+    "sqlite_offset",
+    "unhex",
+    "json_patch",
+    "jsonb_patch",
+    "json_pretty",
+];
 
 /// Tables that SQLite makes of its own insides, beside those that begin with `sqlite_` and `pragma_`.
 const TABLES_REFUSED: [&str; 3] = ["dbstat", "bytecode", "tables_used"];

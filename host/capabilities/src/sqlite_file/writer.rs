@@ -196,6 +196,9 @@ impl Task {
     }
 
     async fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Attempt {
+        if let Some(unfit) = self.connection.take_if(|connection| !self.plan.suits(connection)) {
+            unfit.close().await;
+        }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => match Connection::open(&self.plan, Role::Writer).await {

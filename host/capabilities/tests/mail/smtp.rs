@@ -43,6 +43,21 @@ async fn every_encryption_and_mechanism_hands_a_mail_over() {
     assert_eq!(server.mails().len(), 1);
 }
 
+/// A lane may come to a standstill, and ends with its threads. Connections that were opened from it are used from others.
+#[tokio::test]
+async fn a_connection_outlives_the_runtime_that_needed_it_first() {
+    let (server, plan) = plain().await;
+    let backend = open(plan).await;
+    let first = Arc::clone(&backend);
+    let lane = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(first.send(message("first"))).unwrap();
+    });
+    tokio::task::spawn_blocking(|| lane.join().unwrap()).await.unwrap();
+    backend.send(message("second")).await.unwrap();
+    assert_eq!((server.mails().len(), server.connections()), (2, 1));
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_refused() {
     for encryption in [Encryption::StartTls, Encryption::Implicit] {

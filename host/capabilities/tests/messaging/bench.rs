@@ -118,6 +118,9 @@ pub(crate) fn policy() -> MessagingPolicy {
         max_delay: 30 * DAY,
         dedup_window: DAY,
         dead_letter_retention: 7 * DAY,
+        relay_batch: 100,
+        relay_interval: Duration::from_secs(5),
+        database_bytes: 1 << 30,
     }
 }
 

@@ -87,6 +87,27 @@ async fn an_id_is_remembered_for_the_window_and_while_its_event_waits() {
 }
 
 #[tokio::test]
+async fn events_do_not_fill_the_disk() {
+    let bench = Sqlite::open(MessagingPolicy { database_bytes: 1 << 20, ..policy() }).await;
+    let long = |id: u32| Envelope { data: format!("\"{}\"", "x".repeat(100_000)), ..event(&id.to_string()) };
+    let mut kept = 0;
+    let refused = loop {
+        match bench.backend.publish(vec![long(kept)]).await {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+        assert!(kept < 20, "{kept} events of 100 kB in a megabyte");
+    };
+    assert!(matches!(refused, MessagingError::Busy(_)), "{refused:?}");
+    assert!(kept > 3);
+    for delivery in bench.lease(MAIL, 100).await {
+        bench.complete(&delivery, Outcome::Ack).await;
+    }
+    bench.publish([long(100)]).await;
+    assert_eq!(bench.due().await, ["100"]);
+}
+
+#[tokio::test]
 async fn too_many_events_at_once_are_refused() {
     let bench = Sqlite::open(policy()).await;
     let refused = bench.backend.publish(vec![event("a"); 10_001]).await;

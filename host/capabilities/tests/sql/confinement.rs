@@ -66,6 +66,11 @@ const ESCAPES: &[&str] = &[
     "insert or rollback into notes (id, body) values (1, 'x')",
     "insert or \u{feff}rollback into notes (id, body) values (1, 'x')",
     "update or /* */ ROLLBACK notes set id = 1",
+    // Functions of which one call takes seconds, or gigabytes.
+    "select json_patch('{}', '{}')",
+    "select hex(jsonb_patch('{}', '{}'))",
+    "select json_pretty('[]')",
+    "select unhex('00', '0')",
     // Into the host's tables.
     "select * from chassis_outbox",
     "select count(*) from Chassis_Outbox",
@@ -243,19 +248,12 @@ async fn endless_statements_time_out_and_their_neighbours_do_not() {
             database.batch(vec![insert]).await
         })
     });
-    let hogs = [endless, endless_insert, endless_where].map(|sql| {
-        let database = database.clone();
-        tokio::spawn(async move {
-            let insert = run("insert into notes (id, body) values (50, 'lost')", &[]);
-            database.batch(vec![insert, run(sql, &[])]).await
-        })
-    });
-    let (neighbours, hogs) = tokio::join!(join_all(neighbours), join_all(hogs));
-    for answer in hogs {
-        assert_eq!(answer.unwrap(), Err(SqlError::Timeout));
-    }
-    for answer in neighbours {
+    for answer in join_all(neighbours).await {
         assert!(answer.unwrap().is_ok());
+    }
+    for hog in [endless, endless_insert, endless_where] {
+        let insert = run("insert into notes (id, body) values (50, 'lost')", &[]);
+        assert_eq!(database.batch(vec![insert, run(hog, &[])]).await, Err(SqlError::Timeout), "{hog}");
     }
     assert_eq!(number(&database, "select count(*) from notes").await, 21);
     // All readers at once, and then they still read.
@@ -285,6 +283,78 @@ async fn one_call_of_a_function_does_not_outlast_the_deadline() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     let grown = database.query(statement(&format!("{long} select length(replace(x, 'a', y)) from a, b"), &[])).await;
     assert!(is_too_large(&grown), "{grown:?}");
+}
+
+/// Of SQLite's own, each of these calls takes seconds.
+#[tokio::test]
+async fn a_pattern_does_not_outlast_the_deadline() {
+    let (_folder, path) = place();
+    let policy = SqlPolicy { timeout: Duration::from_millis(200), ..policy() };
+    let database = open(&path, &policy, &one_migration(NOTES)).await;
+    for compare in ["like", "glob"] {
+        let pattern = "'%*' || substr(x, 1, 990) || 'b'";
+        let calls = vec![format!("x {compare} {pattern}"); 10].join(" or ");
+        let long = format!("with a (x) as materialized (select printf('%.*c', 2000000, 'a')) select {calls} from a");
+        let began = Instant::now();
+        for answer in both(&database, &long.replace("%*'", if compare == "like" { "%'" } else { "*'" })).await {
+            assert_eq!(answer, Err(SqlError::Timeout));
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+    assert_eq!(number(&database, "select count(*) from notes").await, 0);
+}
+
+/// SQLite looks at the deadline where it jumps. Here it does not, and is done when it should have ended long before.
+#[tokio::test]
+async fn what_ends_after_its_deadline_is_a_timeout() {
+    let (_folder, path) = place();
+    let policy = SqlPolicy { timeout: Duration::from_millis(100), ..policy() };
+    let database = open(&path, &policy, &one_migration(NOTES)).await;
+    let text = "'[' || replace(printf('%.*c', 900000, 'a'), 'a', '1,') || '1]'";
+    // Each of another text, since SQLite remembers those that it has read.
+    let calls: Vec<String> = (0..30).map(|spaces| format!("json_valid(x || '{}')", " ".repeat(spaces))).collect();
+    let calls = calls.join(" + ");
+    let late = format!("with a (x) as materialized (select {text}) select {calls} from a");
+    for answer in both(&database, &late).await {
+        assert_eq!(answer, Err(SqlError::Timeout));
+    }
+    assert_eq!(number(&database, "select count(*) from notes").await, 0);
+}
+
+#[tokio::test]
+async fn what_a_statement_does_between_two_jumps_is_bounded() {
+    let (_folder, database) = database().await;
+    let calls = |number: usize| format!("select {} from notes", vec!["length(body)"; number].join(", "));
+    let list = |number: usize| format!("select id from notes where 1 in ({})", vec!["body"; number].join(", "));
+    for sql in [calls(101), list(20_000)] {
+        for answer in both(&database, &sql).await {
+            assert!(is_too_large(&answer), "{}: {answer:?}", &sql[..60]);
+        }
+        assert_untouched(&database, &sql[..60]).await;
+    }
+    assert_eq!(rows(&database, &calls(100)).await.len(), 1);
+    assert_eq!(rows(&database, &list(1000)).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_component_does_not_fill_the_disk() {
+    let (_folder, path) = place();
+    let policy = SqlPolicy { database_bytes: 1 << 20, ..policy() };
+    let database = open(&path, &policy, &one_migration(NOTES)).await;
+    let insert = || database.batch(vec![run("insert into notes (body) values (printf('%.*c', 100000, 'x'))", &[])]);
+    let mut kept = 0;
+    let refused = loop {
+        match insert().await {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+        assert!(kept < 20, "{kept} notes of 100 kB in a database of a megabyte");
+    };
+    assert!(matches!(refused, SqlError::Busy(_)), "{refused:?}");
+    assert!(kept > 5 && std::fs::metadata(&path).unwrap().len() <= 1 << 20);
+    assert_eq!(number(&database, "select count(*) from notes").await, kept);
+    keep(&database, vec![run("delete from notes", &[])]).await;
+    assert!(insert().await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

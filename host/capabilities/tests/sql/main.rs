@@ -13,7 +13,10 @@ mod contract;
 mod durability;
 mod groups;
 mod migrations;
+mod patterns;
+mod priority;
 mod support;
+mod waiting;
 
 use crate::support::Sqlite;
 

@@ -78,6 +78,8 @@ pub(crate) fn policy() -> SqlPolicy {
         queue: 1024,
         group: 64,
         statements: 64,
+        outbox: 100_000,
+        database_bytes: 1 << 30,
     }
 }
 

@@ -2,16 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chassis_config::plan::SqlPolicy;
 
 use super::super::{Expectation, RowSet, SqlError, Step, Value};
+use super::WAIT_WRITER;
 use super::error;
 use super::inspect::{Facts, Texts, check_statement};
 use super::run::{self, Budget};
 use super::schema::Schema;
+use crate::conduct::Conduct;
 use crate::event::Envelope;
+use crate::failpoint::{self, Point};
 use crate::sqlite_file::connection::Connection;
 use crate::sqlite_file::fence::Mode;
 use crate::sqlite_file::writer::{End, Job, Verdict};
@@ -29,6 +34,42 @@ pub(super) enum CheckedStep {
 pub(super) struct Limited {
     pub(super) policy: SqlPolicy,
     pub(super) schema: Arc<Schema>,
+    /// For whose conduct its CPU time counts.
+    pub(super) conduct: Option<Arc<dyn Conduct>>,
+}
+
+/// Until when a batch may run, and who decides that it is not run any more: the writer by beginning it, or whoever waits
+/// for it by withdrawing it, whichever is first.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    deadline: Instant,
+    state: Arc<AtomicU8>,
+}
+
+const WAITING: u8 = 0;
+const BEGUN: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+impl Claim {
+    /// Accepted now, with so much time.
+    pub(super) fn new(time: Duration) -> Self {
+        Self { deadline: Instant::now() + time, state: Arc::default() }
+    }
+
+    pub(super) fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it was withdrawn before it began.
+    pub(super) fn withdraw(&self) -> bool {
+        self.state.compare_exchange(WAITING, WITHDRAWN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Begin it: the time to run. None where that is over, or it was withdrawn.
+    fn begin(&self) -> Option<Duration> {
+        let began = self.state.compare_exchange(WAITING, BEGUN, Ordering::SeqCst, Ordering::SeqCst);
+        Some(self.remaining()).filter(|remaining| began.is_ok() && !remaining.is_zero())
+    }
 }
 
 /// Check every step; texts that are new are compiled on a reading connection.
@@ -75,6 +116,7 @@ type Outcome = Result<Vec<RowSet>, SqlError>;
 pub(super) struct BatchJob {
     steps: Vec<CheckedStep>,
     limited: Limited,
+    claim: Claim,
     outcome: Option<Outcome>,
     committed: Box<dyn FnOnce() + Send>,
     answer: Box<dyn FnOnce(Outcome) + Send>,
@@ -90,9 +132,10 @@ impl BatchJob {
     pub(super) fn new(
         steps: Vec<CheckedStep>,
         limited: Limited,
+        claim: Claim,
         answer: impl FnOnce(Outcome) + Send + 'static,
     ) -> Self {
-        Self { steps, limited, outcome: None, committed: Box::new(|| ()), answer: Box::new(answer) }
+        Self { steps, limited, claim, outcome: None, committed: Box::new(|| ()), answer: Box::new(answer) }
     }
 
     /// What is to be done once the batch is durable, before it is answered.
@@ -101,15 +144,41 @@ impl BatchJob {
     }
 }
 
+impl BatchJob {
+    /// The time that it has to run now; none where it is not to be run, or not again.
+    fn time(&mut self) -> Option<Duration> {
+        match self.outcome {
+            None => {
+                let time = self.claim.begin();
+                if time.is_none() {
+                    self.outcome = Some(Err(SqlError::Busy(WAIT_WRITER)));
+                }
+                time
+            }
+            Some(Err(SqlError::Timeout)) => None,
+            // It has run in time, and a neighbour undid it.
+            Some(_) => Some(self.limited.policy.timeout),
+        }
+    }
+}
+
 #[async_trait]
 impl Job for BatchJob {
     async fn run(&mut self, connection: &mut Connection) -> Verdict {
-        connection.fence().limit(self.limited.policy.timeout);
+        let Some(time) = self.time() else { return Verdict::Undo };
+        connection.fence().limit(time);
+        if let Some(conduct) = &self.limited.conduct {
+            connection.fence().watch(Arc::clone(conduct));
+        }
         let outcome = run_steps(&self.steps, &self.limited, connection).await;
         connection.fence().enter(Mode::Host);
         connection.fence().unlimit();
+        connection.fence().unwatch();
         let verdict = if outcome.is_ok() { Verdict::Keep } else { Verdict::Undo };
         self.outcome = Some(outcome);
+        if verdict == Verdict::Keep {
+            failpoint::pass(Point::BatchApplied);
+        }
         verdict
     }
 
@@ -121,6 +190,7 @@ impl Job for BatchJob {
             (End::Failed(error), _) => Err(error::from_file(error, &limited.schema)),
         };
         if outcome.is_ok() {
+            failpoint::pass(Point::Committed);
             committed();
         }
         answer(outcome);
@@ -151,6 +221,10 @@ async fn run_steps(steps: &[CheckedStep], limited: &Limited, connection: &mut Co
                 put.map_err(|error| unpublished(&error, &limited.schema))?;
             }
         }
+    }
+    // The last one may have been over before anybody looked at the clock.
+    if connection.fence().expired() {
+        return Err(SqlError::Timeout);
     }
     if limited.schema.has_deferred_references && has_open_references(connection).await? {
         return Err(error::open_reference());

@@ -9,9 +9,13 @@ use super::super::{SqlError, Statement, Value};
 use super::error;
 use super::schema::Schema;
 use crate::sqlite_file::connection::Connection;
-use crate::sqlite_file::fence::Mode;
+use crate::sqlite_file::fence::{Mode, thread_cpu};
 use crate::sqlite_file::ffi::{self, Inspection, Refusal};
 use crate::sqlite_file::readers::Reader;
+
+/// Functions in one statement, views and triggers included. Each call takes some milliseconds at the most, and a statement
+/// is not interrupted between those that follow each other.
+const FUNCTIONS: u32 = 100;
 
 /// What is known of a text that a guest may run.
 #[derive(Debug, PartialEq, Eq)]
@@ -108,11 +112,16 @@ fn value_bytes(value: &Value) -> u64 {
 async fn compile(text: Arc<str>, reader: &mut Reader, policy: &SqlPolicy) -> Result<Inspection, SqlError> {
     let lost = |error: &dyn std::fmt::Display| SqlError::Internal(format!("a statement was not compiled: {error}"));
     let mut connection = reader.remove().map_err(|error| lost(&error))?;
-    let timeout = policy.timeout;
+    let (timeout, conduct) = (policy.timeout, reader.conduct().cloned());
     let compiling = tokio::task::spawn_blocking(move || {
         connection.fence().enter(Mode::Guest);
         connection.fence().limit(timeout);
+        let before = thread_cpu();
         let inspection = inspect(&mut connection, &text);
+        let burned = thread_cpu().saturating_sub(before);
+        if let Some(conduct) = conduct.filter(|conduct| burned > conduct.burst()) {
+            conduct.burned();
+        }
         connection.fence().enter(Mode::Host);
         connection.fence().unlimit();
         (connection, inspection)
@@ -122,6 +131,9 @@ async fn compile(text: Arc<str>, reader: &mut Reader, policy: &SqlPolicy) -> Res
     match inspection.map_err(|error| lost(&error))? {
         Ok(Some(inspection)) => Ok(inspection),
         Ok(None) => Err(SqlError::Syntax("the text holds no statement".to_owned())),
+        Err(Refusal { code: ffi::NOMEM, .. }) => {
+            Err(SqlError::TooLarge("the statement has too many instructions".to_owned()))
+        }
         Err(Refusal { code, message }) => Err(error::from_code(code, &message, &Schema::default())),
     }
 }
@@ -144,6 +156,9 @@ fn judge(text: Arc<str>, inspection: Inspection) -> Result<Facts, SqlError> {
         return Err(SqlError::Denied(
             "`rollback` may not occur outside of quotes: the end of a batch belongs to the host".to_owned(),
         ));
+    }
+    if inspection.functions > FUNCTIONS {
+        return Err(SqlError::TooLarge(format!("a statement has at most {FUNCTIONS} functions")));
     }
     let params = count_params(&inspection.params)?;
     Ok(Facts { text, read_only: inspection.read_only, columns: inspection.columns, params })

@@ -16,6 +16,8 @@ use crate::sqlite_file::ffi::Limits;
 const TIME: Duration = Duration::from_secs(600);
 /// Bytes of one migration's text.
 const TEXT_BYTES: i32 = 16 * 1024 * 1024;
+/// Instructions of one statement of a migration.
+const INSTRUCTIONS: i32 = 1_000_000;
 
 /// The host's own tables in a component's database.
 const HOST_TABLES: &str = "
@@ -89,7 +91,7 @@ pub(super) async fn apply(
     clock: &dyn Clock,
 ) -> Result<Schema, OpenError> {
     let mut plan = plan.clone();
-    plan.limits = plan.limits.map(|limits| Limits { text_bytes: TEXT_BYTES, ..limits });
+    plan.limits = plan.limits.map(|limits| Limits { text_bytes: TEXT_BYTES, instructions: INSTRUCTIONS, ..limits });
     let mut connection = Connection::open(&plan, Role::Writer).await?;
     let schema = transact(&mut connection, migrations, clock).await;
     // Whatever was not committed goes with the connection.
