@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chassis_capabilities::lent::Caller;
+use chassis_capabilities::lent::{Caller, Lending, LentView};
 use chassis_config::name::ComponentName;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -218,21 +219,29 @@ struct Origin {
 
 impl Target {
     async fn call(&self, accessor: &Accessor<StoreState>, params: Vec<Val>) -> Result<Val, CallFailure> {
-        let origin = accessor.with(|mut access| {
+        let (view, origin) = accessor.with(|mut access| {
             let state = access.get();
+            let view = state.lent();
             let work = state.current_work();
-            Origin {
-                caller: work.map(|work| work.caller.clone()).unwrap_or_default(),
+            let origin = Origin {
+                caller: view.caller.clone(),
                 deadline: work.map_or(state.start_deadline, |work| work.deadline),
                 depth: work.map_or(0, |work| work.depth) + 1,
-            }
+            };
+            (view, origin)
         });
-        let request_id = Arc::clone(&origin.caller.request_id);
         let answer = self.run(origin, params).await;
         if let Err(failure) = &answer {
-            tracing::warn!(provider = %self.provider, interface = %self.interface, function = %self.function, %request_id, failure = failure.case(), "a call to another component failed");
+            self.report(&view, *failure);
         }
         answer
+    }
+
+    fn report(&self, LentView { lent, caller }: &LentView, failure: CallFailure) {
+        if lent.lines.admits() {
+            let (request_id, trace_id) = (&*caller.request_id, caller.trace_id());
+            tracing::warn!(component = %lent.component, request_id, trace_id, provider = %self.provider, interface = %self.interface, function = %self.function, failure = failure.case(), "a call to another component failed");
+        }
     }
 
     async fn run(&self, origin: Origin, params: Vec<Val>) -> Result<Val, CallFailure> {
@@ -245,9 +254,19 @@ impl Target {
         let version = slot.version();
         let (reply, answer) = oneshot::channel();
         let (fate, lost) = oneshot::channel();
+        let (_until_answered, ended) = oneshot::channel();
+        let begun = Arc::new(AtomicBool::new(false));
         let call =
             CallJob { interface: Arc::clone(&self.interface), function: Arc::clone(&self.function), params, reply };
-        let job = Job { payload: Payload::Call(call), caller: origin.caller, deadline, depth: origin.depth, fate };
+        let job = Job {
+            payload: Payload::Call(call),
+            caller: origin.caller,
+            deadline,
+            depth: origin.depth,
+            fate,
+            begun: Arc::clone(&begun),
+            ended: Some(ended),
+        };
         version.submit_call(job).map_err(|_full| CallFailure::Overloaded)?;
         // The instance keeps the deadline itself; this only outlasts it, for a host that is too busy to say so.
         let patience = deadline + Duration::from_secs(1);
@@ -258,7 +277,36 @@ impl Target {
                 Ok(Fate::Overloaded) => CallFailure::Overloaded,
                 Ok(Fate::Trapped(_) | Fate::Lost | Fate::Crowded) | Err(_) => CallFailure::Trapped,
             }),
-            Err(_elapsed) => Err(CallFailure::Deadline),
+            Err(_elapsed) if begun.load(Ordering::Relaxed) => Err(CallFailure::Deadline),
+            Err(_elapsed) => Err(CallFailure::Overloaded),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_provider_without_a_live_version_is_missing() {
+        let target = Target {
+            directory: Arc::new(Directory::new(1)),
+            provider: ComponentName::parse("provider").unwrap(),
+            interface: "test:calls/target@0.1.0".into(),
+            function: "slow".into(),
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let failure = |depth| target.run(Origin { caller: Caller::default(), deadline, depth }, Vec::new());
+        assert_eq!(failure(1).await, Err(CallFailure::Missing));
+        assert_eq!(failure(2).await, Err(CallFailure::TooDeep));
+    }
+
+    #[test]
+    fn a_failure_is_answered_in_the_shape_that_the_interface_has() {
+        let answer =
+            |case| Val::Result(Err(Some(Box::new(Val::Variant("unavailable".to_owned(), Some(Box::new(case)))))));
+        let missing = || "missing".to_owned();
+        assert_eq!(CallFailure::Missing.answer(Shape::Enum), answer(Val::Enum(missing())));
+        assert_eq!(CallFailure::Missing.answer(Shape::Variant), answer(Val::Variant(missing(), None)));
     }
 }

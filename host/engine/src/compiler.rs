@@ -1,14 +1,16 @@
 //! The compiling child process: this binary, called by itself.
 //!
-//! It keeps the compiler's memory out of the host, runs at low priority, and bounds its own memory and CPU time before
-//! it reads a byte of what it compiles.
+//! It keeps the compiler's memory out of the host, runs at low priority, bounds its own memory and CPU time before it
+//! reads a byte of what it compiles, and ends when the host does.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setpriority_process, setrlimit,
+};
 
-/// The hidden first argument that makes the binary compile instead: `ARGUMENT IN OUT MEMORY_BYTES CPU_SECONDS`.
+/// The hidden first argument that makes the binary compile instead: `ARGUMENT IN OUT MEMORY_BYTES CPU_SECONDS HOST_ID`.
 pub const ARGUMENT: &str = "__compile";
 
 /// Exit code of a compiler that understood the file well enough to refuse it.
@@ -19,9 +21,12 @@ const NICENESS: i32 = 10;
 /// Compile one component; `arguments` are those after [`ARGUMENT`].
 #[must_use]
 pub fn child_main(arguments: &[String]) -> ExitCode {
-    let [input, output, memory, seconds] = arguments else { return ExitCode::from(2) };
-    let (Ok(memory), Ok(seconds)) = (memory.parse(), seconds.parse()) else { return ExitCode::from(2) };
-    match confine(memory, seconds)
+    let [input, output, memory, seconds, host] = arguments else { return ExitCode::from(2) };
+    let (Ok(memory), Ok(seconds), Ok(host)) = (memory.parse(), seconds.parse(), host.parse()) else {
+        return ExitCode::from(2);
+    };
+    match end_with(host)
+        .and_then(|()| confine(memory, seconds))
         .map_err(wasmtime::Error::from)
         .and_then(|()| compile(input.as_ref(), output.as_ref()))
     {
@@ -31,6 +36,15 @@ pub fn child_main(arguments: &[String]) -> ExitCode {
             ExitCode::from(REFUSED)
         }
     }
+}
+
+/// Let the system end this process when the thread that started it ends. That is the one that starts the host, which
+/// lives as long as the host does.
+fn end_with(host: i32) -> std::io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // A host that was gone before that would never be missed.
+    let parent = getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
+    if parent == host { Ok(()) } else { Err(std::io::Error::other("the host has ended")) }
 }
 
 fn confine(memory: u64, seconds: u64) -> std::io::Result<()> {

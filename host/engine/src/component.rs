@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use chassis_capabilities::conduct::Conduct;
 use chassis_config::name::ComponentName;
-use chassis_config::plan::{ComponentLimits, ComponentPlan};
+use chassis_config::plan::{ComponentLimits, ComponentPlan, EngineLimits};
 use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -15,18 +16,26 @@ use crate::api::{ComponentStatus, Health, Lane};
 use crate::pool::Full;
 use crate::version::Version;
 
-/// How long a component that burned CPU stays in the slow lane.
-const PROBATION: Duration = Duration::from_secs(60);
+/// What a component may do and keep its good standing. Losing instances counts, since starting and losing them costs far
+/// more than a request, and each is over too soon to be noticed as a burst.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Forbearance {
+    probation: Duration,
+    losses: u32,
+    loss_window: Duration,
+}
 
-/// Instances that a component may lose within [`LOSS_WINDOW`] and keep its good standing: starting and losing them costs
-/// far more than a request, and each is over too soon to be noticed as a burst.
-const LOSSES: u32 = 5;
-const LOSS_WINDOW: Duration = Duration::from_secs(10);
+impl From<&EngineLimits> for Forbearance {
+    fn from(limits: &EngineLimits) -> Self {
+        Self { probation: limits.probation, losses: limits.losses, loss_window: limits.loss_window }
+    }
+}
 
 /// How a component has behaved.
 #[derive(Debug)]
 pub(crate) struct Standing {
     component: ComponentName,
+    forbearance: Forbearance,
     slow_until: Mutex<Option<Instant>>,
     losses: Mutex<Losses>,
     traps: AtomicU64,
@@ -41,18 +50,25 @@ struct Losses {
 
 impl Losses {
     /// One more, at `now`; whether these are too many.
-    fn add(&mut self, now: Instant) -> bool {
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) > LOSS_WINDOW) {
+    fn add(&mut self, now: Instant, forbearance: Forbearance) -> bool {
+        let over = |since| now.saturating_duration_since(since) > forbearance.loss_window;
+        if self.since.is_none_or(over) {
             *self = Self { since: Some(now), number: 0 };
         }
         self.number = self.number.saturating_add(1);
-        self.number > LOSSES
+        self.number > forbearance.losses
     }
 }
 
 impl Standing {
-    pub(crate) fn new(component: ComponentName) -> Self {
-        Self { component, slow_until: Mutex::default(), losses: Mutex::default(), traps: AtomicU64::new(0) }
+    pub(crate) fn new(component: ComponentName, forbearance: Forbearance) -> Self {
+        Self {
+            component,
+            forbearance,
+            slow_until: Mutex::default(),
+            losses: Mutex::default(),
+            traps: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn lane(&self) -> Lane {
@@ -69,20 +85,44 @@ impl Standing {
     pub(crate) fn count_trap(&self) {
         counter!("component_instances_lost_total", "component" => self.component.to_string()).increment(1);
         self.traps.fetch_add(1, Ordering::Relaxed);
-        let too_many = self.losses.lock().unwrap_or_else(PoisonError::into_inner).add(Instant::now());
+        let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        let too_many = losses.add(Instant::now(), self.forbearance);
+        drop(losses);
         if too_many {
             self.slow_down("it loses one instance after the other");
         }
     }
 
     fn slow_down(&self, reason: &str) {
-        let now = Instant::now();
-        let before = self.slow_until.lock().unwrap_or_else(PoisonError::into_inner).replace(now + PROBATION);
+        let (now, probation) = (Instant::now(), self.forbearance.probation);
+        let before = self.slow_until.lock().unwrap_or_else(PoisonError::into_inner).replace(now + probation);
         // What is in the slow lane already only stays there for longer.
         if before.is_none_or(|until| until <= now) {
-            tracing::info!(component = %self.component, probation = ?PROBATION, "moved to the slow lane: {reason}");
+            tracing::info!(component = %self.component, ?probation, "moved to the slow lane: {reason}");
             counter!("component_demotions_total", "component" => self.component.to_string()).increment(1);
         }
+    }
+}
+
+/// Lets the SQL of a component count for its standing.
+#[derive(Debug)]
+pub(crate) struct SqlConduct {
+    pub(crate) standing: Arc<Standing>,
+    /// `limits.burst_cpu`.
+    pub(crate) burst: Duration,
+}
+
+impl Conduct for SqlConduct {
+    fn burst(&self) -> Duration {
+        self.burst
+    }
+
+    fn burned(&self) {
+        self.standing.demote();
+    }
+
+    fn is_slow(&self) -> bool {
+        self.standing.lane() == Lane::Slow
     }
 }
 
@@ -165,10 +205,6 @@ impl Slot {
         &self.plan.name
     }
 
-    pub(crate) fn plan(&self) -> &ComponentPlan {
-        &self.plan
-    }
-
     pub(crate) fn limits(&self) -> &ComponentLimits {
         &self.plan.limits
     }
@@ -219,22 +255,25 @@ impl Slot {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) const FORBEARANCE: Forbearance =
+        Forbearance { probation: Duration::from_secs(60), losses: 5, loss_window: Duration::from_secs(10) };
 
     #[test]
     fn a_component_that_loses_an_instance_now_and_then_keeps_its_standing() {
         let mut losses = Losses::default();
         let begin = Instant::now();
         for number in 0..100 {
-            assert!(!losses.add(begin + LOSS_WINDOW / 2 * number), "the {number}th");
+            assert!(!losses.add(begin + FORBEARANCE.loss_window / 2 * number, FORBEARANCE), "the {number}th");
         }
     }
 
     #[test]
     fn a_component_that_loses_one_after_the_other_moves_to_the_slow_lane() {
-        let standing = Standing::new(ComponentName::parse("guest").unwrap());
-        for _ in 0..LOSSES {
+        let standing = Standing::new(ComponentName::parse("guest").unwrap(), FORBEARANCE);
+        for _ in 0..FORBEARANCE.losses {
             standing.count_trap();
             assert_eq!(standing.lane(), Lane::Fast);
         }

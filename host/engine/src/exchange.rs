@@ -1,6 +1,9 @@
 //! One request and its response, between the host's HTTP and an instance.
 
+use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -69,7 +72,19 @@ pub(crate) struct Exchange {
     reply: reply_channel::Receiver<Result<handler::Response, wasmtime::Error>>,
     fate: oneshot::Receiver<Fate>,
     deadline: Instant,
+    begun: Arc<AtomicBool>,
+    ended: oneshot::Sender<Infallible>,
 }
+
+/// The head of a response, with a body that is still to come.
+pub(crate) struct Answer {
+    response: http::Response<WasiBody>,
+    /// Dropped when the body has ended.
+    ended: oneshot::Sender<Infallible>,
+}
+
+/// What a client is told to wait where a component has no room.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long beyond a request's deadline the host waits to be told of it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -78,25 +93,32 @@ impl Exchange {
     pub(crate) fn new(request: handler::Request, caller: Caller, deadline: Instant) -> (Job, Self) {
         let (reply_sender, reply) = reply_channel::channel();
         let (fate_sender, fate) = oneshot::channel();
-        let payload = Work::Http(HttpJob { request, reply: reply_sender });
-        (Job { payload, caller, deadline, depth: 0, fate: fate_sender }, Self { reply, fate, deadline })
+        let (ended, ended_receiver) = oneshot::channel();
+        let begun = Arc::new(AtomicBool::new(false));
+        let job = Job {
+            payload: Work::Http(HttpJob { request, reply: reply_sender }),
+            caller,
+            deadline,
+            depth: 0,
+            fate: fate_sender,
+            begun: Arc::clone(&begun),
+            ended: Some(ended_receiver),
+        };
+        (job, Self { reply, fate, deadline, begun, ended })
     }
 
     /// Wait for the head of the response. A request that is `safe` is given up with `InstanceLost` as soon as its instance is
     /// busy with another, so that it can be run elsewhere.
-    pub(crate) async fn answer(
-        mut self,
-        limit: Duration,
-        safe: Safe,
-    ) -> Result<http::Response<WasiBody>, DispatchError> {
+    pub(crate) async fn answer(mut self, limit: Duration, safe: Safe) -> Result<Answer, DispatchError> {
         let late = DispatchError::DeadlineExceeded(limit);
+        let overloaded = DispatchError::Overloaded { retry_after: RETRY_AFTER };
         let patience = self.deadline + PATIENCE;
         let mut fate = None;
         loop {
             tokio::select! {
                 biased;
                 reply = &mut self.reply => match reply {
-                    Ok(Ok(response)) => return Ok(response),
+                    Ok(Ok(response)) => return Ok(Answer { response, ended: self.ended }),
                     Ok(Err(error)) => return Err(explain(&error, late)),
                     // The instance was lost; its worker says why as soon as it knows.
                     Err(_dropped) => break,
@@ -105,7 +127,9 @@ impl Exchange {
                     Ok(Fate::Crowded) if safe == Safe::Yes => return Err(DispatchError::InstanceLost),
                     told => fate = Some(told.ok()),
                 },
-                () = sleep_until(patience) => return Err(late),
+                () = sleep_until(patience) => {
+                    return Err(if self.begun.load(Ordering::Relaxed) { late } else { overloaded });
+                }
             }
         }
         let fate = match fate {
@@ -115,7 +139,7 @@ impl Exchange {
         Err(match fate {
             Some(Fate::Trapped(text)) => DispatchError::Trapped(text),
             Some(Fate::Deadline) => late,
-            Some(Fate::Overloaded) => DispatchError::Overloaded { retry_after: PATIENCE },
+            Some(Fate::Overloaded) => overloaded,
             Some(Fate::Lost | Fate::Crowded) | None => DispatchError::InstanceLost,
         })
     }
@@ -138,14 +162,17 @@ fn explain(error: &wasmtime::Error, late: DispatchError) -> DispatchError {
     }
 }
 
-/// A response whose place at its component is kept until its body has ended.
-pub(crate) fn hold(response: http::Response<WasiBody>, permit: OwnedSemaphorePermit) -> http::Response<Body> {
-    response.map(|body| Held { body, _permit: permit }.map_err(Into::into).boxed_unsync())
+impl Answer {
+    /// The response; its place at its component is kept until its body has ended.
+    pub(crate) fn hold(self, permit: OwnedSemaphorePermit) -> http::Response<Body> {
+        let Self { response, ended } = self;
+        response.map(|body| Held { body, _until_end: (permit, ended) }.map_err(Into::into).boxed_unsync())
+    }
 }
 
 struct Held {
     body: WasiBody,
-    _permit: OwnedSemaphorePermit,
+    _until_end: (OwnedSemaphorePermit, oneshot::Sender<Infallible>),
 }
 
 impl http_body::Body for Held {

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use chassis_capabilities::lent::Caller;
+use chassis_capabilities::log::{GUEST, LineBudget};
 use chassis_config::name::ComponentName;
 use tokio::io::AsyncWrite;
-use tokio::time::Instant;
 use tracing::Level;
+use tracing::field::display;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
@@ -18,7 +18,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 #[derive(Debug)]
 pub(crate) struct GuestLog {
     component: ComponentName,
-    lines_per_second: u32,
+    budget: LineBudget,
     line_bytes: usize,
     inner: Mutex<Inner>,
 }
@@ -26,9 +26,6 @@ pub(crate) struct GuestLog {
 #[derive(Debug)]
 struct Inner {
     caller: Caller,
-    window: Instant,
-    lines: u32,
-    dropped: u64,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
@@ -40,21 +37,11 @@ pub(crate) enum Channel {
     Stderr,
 }
 
-const WINDOW: Duration = Duration::from_secs(1);
-/// Target of the log lines.
-const GUEST: &str = "chassis::guest";
-
 impl GuestLog {
     pub(crate) fn new(component: ComponentName, lines_per_second: u32, line_bytes: u32) -> Self {
-        let inner = Inner {
-            caller: Caller::default(),
-            window: Instant::now(),
-            lines: 0,
-            dropped: 0,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-        };
-        Self { component, lines_per_second, line_bytes: line_bytes.max(1) as usize, inner: Mutex::new(inner) }
+        let inner = Inner { caller: Caller::default(), stdout: Vec::new(), stderr: Vec::new() };
+        let budget = LineBudget::new(component.clone(), lines_per_second);
+        Self { component, budget, line_bytes: line_bytes.max(1) as usize, inner: Mutex::new(inner) }
     }
 
     /// Say whose code runs now.
@@ -65,6 +52,11 @@ impl GuestLog {
             Some(caller) => inner.caller = caller.clone(),
             None => inner.caller = Caller::default(),
         }
+    }
+
+    /// Whose code runs now.
+    pub(crate) fn caller(&self) -> Caller {
+        self.lock().caller.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -81,27 +73,20 @@ impl GuestLog {
             pending.extend(text.iter().take(room));
             if ended {
                 let line = std::mem::take(inner.pending(channel));
-                self.emit(&mut inner, channel, &line);
+                self.emit(&inner.caller, channel, &line);
             }
         }
     }
 
-    fn emit(&self, inner: &mut Inner, channel: Channel, line: &[u8]) {
-        if inner.window.elapsed() >= WINDOW {
-            inner.report_dropped(&self.component);
-            inner.window = Instant::now();
-            inner.lines = 0;
-        }
-        if inner.lines >= self.lines_per_second {
-            inner.dropped = inner.dropped.saturating_add(1);
+    fn emit(&self, caller: &Caller, channel: Channel, line: &[u8]) {
+        if !self.budget.admits() {
             return;
         }
-        inner.lines = inner.lines.saturating_add(1);
         let text = String::from_utf8_lossy(line);
-        let line = Line::read(&text, channel);
-        let (component, request_id) = (&self.component, &*inner.caller.request_id);
-        let trace_id = inner.caller.traceparent.get(3..35).unwrap_or_default();
-        let Line { level, message, fields } = line;
+        let (component, request_id, trace_id) = (&self.component, &*caller.request_id, caller.trace_id());
+        let Line { level, message, fields } = Line::read(&text, channel);
+        // JSON, which telemetry puts into its own lines as it is.
+        let fields = fields.map(display);
         match level {
             Level::ERROR => tracing::error!(target: GUEST, %component, request_id, trace_id, fields, "{message}"),
             Level::WARN => tracing::warn!(target: GUEST, %component, request_id, trace_id, fields, "{message}"),
@@ -152,13 +137,6 @@ impl Inner {
             Channel::Stderr => &mut self.stderr,
         }
     }
-
-    fn report_dropped(&mut self, component: &ComponentName) {
-        let dropped = std::mem::take(&mut self.dropped);
-        if dropped > 0 {
-            tracing::warn!(target: GUEST, %component, dropped, "dropped log lines beyond the component's limit");
-        }
-    }
 }
 
 impl Drop for GuestLog {
@@ -167,10 +145,9 @@ impl Drop for GuestLog {
         for channel in [Channel::Stdout, Channel::Stderr] {
             let line = std::mem::take(inner.pending(channel));
             if !line.is_empty() {
-                self.emit(&mut inner, channel, &line);
+                self.emit(&inner.caller, channel, &line);
             }
         }
-        inner.report_dropped(&self.component);
     }
 }
 
@@ -256,11 +233,15 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_cut_and_a_flood_is_dropped() {
+    fn a_line_is_cut_and_uses_up_the_budget() {
         let component = ComponentName::parse("guest").unwrap();
         let log = GuestLog::new(component, 2, 4);
-        log.write(Channel::Stdout, b"abcdefgh\nab\ncd\nef");
-        let inner = log.lock();
-        assert_eq!((inner.lines, inner.dropped, inner.stdout.as_slice()), (2, 1, b"ef".as_slice()));
+        log.write(Channel::Stdout, b"abcd");
+        log.write(Channel::Stdout, b"efgh");
+        assert_eq!(log.lock().stdout, b"abcd");
+        log.write(Channel::Stdout, b"\nef");
+        assert_eq!(log.lock().stdout, b"ef");
+        assert!(log.budget.admits(), "one line was written");
+        assert!(!log.budget.admits(), "and no more than two a second are");
     }
 }

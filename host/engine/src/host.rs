@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chassis_capabilities::conduct::Conduct;
 use chassis_capabilities::lender::{LendError, Lender};
 use chassis_capabilities::lent::Caller;
 use chassis_config::name::ComponentName;
@@ -16,18 +17,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre};
 
 use crate::api::{Body, ComponentStatus, Dispatch, DispatchError, RequestMeta};
 use crate::artifact::{Artifact, ArtifactError, Cache};
 use crate::call::{self, Directory};
-use crate::component::{Slot, Standing};
-use crate::exchange::{self, Exchange, Safe};
+use crate::component::{Forbearance, Slot, SqlConduct, Standing};
+use crate::exchange::{self, Exchange, RETRY_AFTER, Safe};
 use crate::lanes::Lanes;
 use crate::link::{self, LinkError};
-use crate::outbound::{self, HttpClient, Outbound};
+use crate::outbound::{Exit, Reach};
 use crate::pool::Means;
 use crate::runtime::{self, Ticker};
-use crate::version::{Parts, Timing, Version};
+use crate::state::StoreState;
+use crate::version::{KINDS, Parts, Timing, Version};
 use crate::{files, migrations, probe};
 
 /// Why the engine did not start.
@@ -45,9 +48,6 @@ pub enum StartError {
         #[source]
         source: LoadError,
     },
-    /// Components call each other in a circle.
-    #[error("the components {} call each other in a circle; a typed call must not come back to its caller", .0.join(" -> "))]
-    Cycle(Vec<String>),
 }
 
 /// Why one component cannot be loaded.
@@ -62,9 +62,6 @@ pub enum LoadError {
     /// What it is to be lent.
     #[error(transparent)]
     Lend(#[from] LendError),
-    /// Its sections.
-    #[error("it cannot be read: {0}")]
-    Migrations(String),
     /// Its files.
     #[error("its files cannot be copied")]
     Files(#[source] std::io::Error),
@@ -92,10 +89,12 @@ struct Loader {
     cache: Cache,
     directory: Arc<Directory>,
     means: Means,
-    client: HttpClient,
+    exit: Exit,
     timing: Timing,
     lender: Arc<Lender>,
     state_dir: PathBuf,
+    forbearance: Forbearance,
+    share: u32,
 }
 
 impl Host {
@@ -104,11 +103,10 @@ impl Host {
     /// # Errors
     /// Where a component cannot be loaded: nothing is served then.
     pub async fn start(plan: &Plan, options: Options) -> Result<Self, StartError> {
-        check_cycles(&plan.components)?;
         let broken = |error: &dyn std::fmt::Display| StartError::Runtime(error.to_string());
         let engine = runtime::running(&plan.engine).map_err(|error| broken(&format!("{error:#}")))?;
         let ticker = Ticker::start(&engine, plan.engine.tick).map_err(|error| broken(&error))?;
-        let lanes = Arc::new(Lanes::start(plan.engine.slow_threads).map_err(|error| broken(&error))?);
+        let lanes = Arc::new(Lanes::start(&plan.engine).map_err(|error| broken(&error))?);
         let directory = Arc::new(Directory::new(plan.engine.call_depth));
         let cache_dir = plan.engine.cache_dir.clone().unwrap_or_else(|| plan.state_dir.join("cache"));
         let loader = Loader {
@@ -116,18 +114,26 @@ impl Host {
             engine,
             directory: Arc::clone(&directory),
             means: Means { lanes, slots: Arc::new(Semaphore::new(plan.engine.instances as usize)) },
-            client: outbound::client(),
+            exit: Exit::new(&plan.engine),
             timing: Timing { tick: plan.engine.tick, stream_timeout: plan.gateway.request_timeout },
             lender: options.lender,
             state_dir: plan.state_dir.clone(),
+            forbearance: Forbearance::from(&plan.engine),
+            share: share(plan),
         };
-        let mut slots = BTreeMap::new();
+        let failed = |name: &ComponentName, source| StartError::Component { component: name.clone(), source };
+        let mut linked = Vec::new();
         for component in plan.components.values() {
-            let slot = loader.load(component).await;
-            let slot = slot.map_err(|source| StartError::Component { component: component.name.clone(), source })?;
-            slots.insert(component.name.clone(), Arc::new(slot));
+            linked.push(loader.link(component).await.map_err(|source| failed(&component.name, source))?);
         }
-        loader.check_calls(&slots)?;
+        loader.check_calls(&linked)?;
+        // Only an application whose parts fit together may change its databases.
+        let mut slots = BTreeMap::new();
+        for component in linked {
+            let name = component.plan.name.clone();
+            let slot = loader.equip(component).await.map_err(|source| failed(&name, source))?;
+            slots.insert(name, Arc::new(slot));
+        }
         directory.fill(slots);
         let host = Self { directory, stopping: CancellationToken::new(), _ticker: ticker };
         probe::start(&host.directory, &plan.gateway, host.stopping.clone());
@@ -147,89 +153,91 @@ impl Host {
     }
 }
 
+/// Instances that each pool of each component may have, so that all of them together have slots: no component waits for the
+/// slots of another.
+fn share(plan: &Plan) -> u32 {
+    let components = u32::try_from(plan.components.len()).unwrap_or(u32::MAX).max(1);
+    (plan.engine.instances / components.saturating_mul(KINDS)).max(1)
+}
+
+/// A component that is compiled and linked. Nothing has been done for it yet that outlasts the process.
+struct Linked<'a> {
+    plan: &'a ComponentPlan,
+    digest: String,
+    component: Component,
+    pre: InstancePre<StoreState>,
+    migrations: Option<Vec<u8>>,
+    elapsed: Duration,
+}
+
 impl Loader {
-    async fn load(&self, plan: &ComponentPlan) -> Result<Slot, LoadError> {
+    async fn link<'a>(&self, plan: &'a ComponentPlan) -> Result<Linked<'a>, LoadError> {
         let started = Instant::now();
         let artifact = Artifact::read(&plan.source, self.cache.limits()).await?;
-        let section = migrations::section(&artifact.bytes).map_err(LoadError::Migrations)?;
+        let broken = |reason| ArtifactError::Malformed { path: plan.source.clone(), reason };
+        let migrations = migrations::section(&artifact.bytes).map_err(broken)?.map(<[u8]>::to_vec);
         let component = self.cache.load(&self.engine, &artifact).await?;
         let pre = link::link(&self.engine, &component, plan, &self.directory)?;
-        // Only a component that links may change its databases.
-        let lent = self.lender.lend(plan, section).await?;
+        Ok(Linked { plan, digest: artifact.digest, component, pre, migrations, elapsed: started.elapsed() })
+    }
+
+    /// Lend to a component what it is granted: its databases are migrated.
+    async fn equip(&self, linked: Linked<'_>) -> Result<Slot, LoadError> {
+        let Linked { plan, digest, component, pre, migrations, elapsed } = linked;
+        let started = Instant::now();
+        let lent = self.lender.lend(plan, migrations.as_deref()).await?;
         let plan = Arc::new(files::stage(plan, &self.state_dir).await.map_err(LoadError::Files)?);
-        let standing = Arc::new(Standing::new(plan.name.clone()));
-        let outbound = Outbound {
-            component: plan.name.clone(),
-            allowed: plan.grants.outbound.clone().into(),
-            client: self.client.clone(),
-        };
+        let standing = Arc::new(Standing::new(plan.name.clone(), self.forbearance));
+        let conduct = SqlConduct { standing: Arc::clone(&standing), burst: plan.limits.burst_cpu };
+        lent.watch(&(Arc::new(conduct) as Arc<dyn Conduct>));
+        let reach = Reach::new(&plan, self.exit.clone());
         let version = Version::new(Parts {
             plan: Arc::clone(&plan),
-            digest: artifact.digest,
+            digest,
             component,
             pre,
             lent,
-            outbound,
+            reach,
             standing: Arc::clone(&standing),
             timing: self.timing,
             means: self.means.clone(),
+            share: self.share,
         });
-        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed_ms = u64::try_from((elapsed + started.elapsed()).as_millis()).unwrap_or(u64::MAX);
         tracing::info!(component = %plan.name, digest = version.digest(), elapsed_ms, "loaded");
         Ok(Slot::new(plan, standing, version))
     }
 
     /// Whether every typed import finds what it asks for at its provider.
-    fn check_calls(&self, slots: &BTreeMap<ComponentName, Arc<Slot>>) -> Result<(), StartError> {
-        for slot in slots.values() {
-            for (interface, provider) in &slot.plan().dependencies {
+    fn check_calls(&self, linked: &[Linked<'_>]) -> Result<(), StartError> {
+        for caller in linked {
+            for (interface, provider) in &caller.plan.dependencies {
                 let refuse = |reason: String| StartError::Component {
-                    component: slot.name().clone(),
+                    component: caller.plan.name.clone(),
                     source: LinkError::Interface { interface: interface.clone(), reason }.into(),
                 };
-                let Some(provider) = slots.get(provider) else {
+                let Some(provider) = linked.iter().find(|linked| linked.plan.name == *provider) else {
                     return Err(refuse(format!("«{provider}» is not loaded")));
                 };
-                self.check_call(interface, slot, provider).map_err(refuse)?;
+                self.check_call(interface, caller, provider).map_err(refuse)?;
             }
         }
         Ok(())
     }
 
-    fn check_call(&self, interface: &str, caller: &Slot, provider: &Slot) -> Result<(), String> {
-        let (caller, provider) = (caller.version(), provider.version());
-        let wanted = caller.component().component_type().get_import(&self.engine, interface).map(|item| item.ty);
-        let offered = provider.component().component_type().get_export(&self.engine, interface).map(|item| item.ty);
+    fn check_call(&self, interface: &str, caller: &Linked<'_>, provider: &Linked<'_>) -> Result<(), String> {
+        let wanted = caller.component.component_type().get_import(&self.engine, interface).map(|item| item.ty);
+        let offered = provider.component.component_type().get_export(&self.engine, interface).map(|item| item.ty);
         match (wanted, offered) {
             // Granted, and not used.
             (None, _) => Ok(()),
             (Some(ComponentItem::ComponentInstance(wanted)), Some(ComponentItem::ComponentInstance(offered))) => {
                 call::check_fits(&self.engine, &wanted, &offered)
-                    .map_err(|reason| format!("{reason} by «{}»", provider.name()))
+                    .map_err(|reason| format!("{reason} by «{}»", provider.plan.name))
             }
-            _ => Err(format!("«{}» does not offer it", provider.name())),
+            _ => Err(format!("«{}» does not offer it", provider.plan.name)),
         }
     }
-}
-
-fn check_cycles(components: &BTreeMap<ComponentName, ComponentPlan>) -> Result<(), StartError> {
-    fn visit<'a>(
-        name: &'a ComponentName,
-        components: &'a BTreeMap<ComponentName, ComponentPlan>,
-        path: &mut Vec<&'a ComponentName>,
-    ) -> Result<(), StartError> {
-        if let Some(start) = path.iter().position(|seen| *seen == name) {
-            let circle = path.iter().skip(start).chain([&name]).map(ToString::to_string).collect();
-            return Err(StartError::Cycle(circle));
-        }
-        path.push(name);
-        for provider in components.get(name).iter().flat_map(|plan| plan.dependencies.values()) {
-            visit(provider, components, path)?;
-        }
-        path.pop();
-        Ok(())
-    }
-    components.keys().try_for_each(|name| visit(name, components, &mut Vec::new()))
 }
 
 #[async_trait]
@@ -253,9 +261,6 @@ impl Dispatch for Host {
     }
 }
 
-/// What a client is told to wait where a component has no room.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// Hand a request to a component's instances; once more, alone, where a neighbour took the first instance with it.
 pub(crate) async fn dispatch(
     slot: &Slot,
@@ -276,11 +281,13 @@ pub(crate) async fn dispatch(
     let safe = if again.is_some() { Safe::Yes } else { Safe::No };
     let answer = match (exchange.answer(limit, safe).await, again) {
         (Err(DispatchError::InstanceLost), Some(head)) => {
+            // It may have lost its standing meanwhile.
+            let lane = slot.lane(head.method(), head.uri().path());
             let (job, exchange) = Exchange::new(head, caller, deadline);
             version.submit_alone(lane, job);
             exchange.answer(limit, Safe::No).await
         }
         (answer, _) => answer,
     };
-    answer.map(|response| exchange::hold(response, permit))
+    answer.map(|answer| answer.hold(permit))
 }

@@ -8,7 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use chassis_config::plan::EngineLimits;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 
 use crate::api::Lane;
 use crate::meter::Meter;
@@ -21,6 +23,7 @@ const SLOW_NICENESS: i32 = 19;
 pub(crate) struct Lanes {
     fast: Handle,
     slow: Handle,
+    bursts: Arc<Semaphore>,
     /// Taken at drop: a runtime must not be dropped on a thread of another.
     runtime: Option<Runtime>,
 }
@@ -29,9 +32,9 @@ pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Lanes {
     /// The fast lane is the runtime that this is called on.
-    pub(crate) fn start(slow_threads: u32) -> std::io::Result<Self> {
+    pub(crate) fn start(limits: &EngineLimits) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(slow_threads.max(1) as usize)
+            .worker_threads(limits.slow_threads.max(1) as usize)
             .thread_name("chassis-slow")
             .on_thread_start(|| {
                 // Without the permission to be nicer the lane is still apart, only less polite.
@@ -41,7 +44,13 @@ impl Lanes {
             })
             .enable_all()
             .build()?;
-        Ok(Self { fast: Handle::current(), slow: runtime.handle().clone(), runtime: Some(runtime) })
+        let bursts = Arc::new(Semaphore::new(limits.fast_threads.max(1) as usize));
+        Ok(Self { fast: Handle::current(), slow: runtime.handle().clone(), bursts, runtime: Some(runtime) })
+    }
+
+    /// Places of instances that compute for longer than a tick in the fast lane: one for each of its threads.
+    pub(crate) fn bursts(&self) -> &Arc<Semaphore> {
+        &self.bursts
     }
 
     pub(crate) fn handle(&self, lane: Lane) -> &Handle {

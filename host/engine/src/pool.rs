@@ -3,14 +3,15 @@
 //! wasmtime's own `ProxyHandler` does the same for HTTP alone, but it spawns its workers itself: they could neither move
 //! to the other lane nor serve typed calls.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_channel::{Receiver, Sender, TrySendError};
 use chassis_capabilities::lent::Caller;
-use tokio::sync::{Semaphore, oneshot};
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
 use wasmtime::component::Val;
 use wasmtime_wasi_http::handler;
 
@@ -29,6 +30,27 @@ pub(crate) struct Job {
     /// How many typed calls led here.
     pub(crate) depth: u32,
     pub(crate) fate: oneshot::Sender<Fate>,
+    /// Set when an instance takes it.
+    pub(crate) begun: Arc<AtomicBool>,
+    /// Resolves when whoever asked wants nothing more of it, the body of a response included.
+    pub(crate) ended: Option<oneshot::Receiver<Infallible>>,
+}
+
+impl Job {
+    /// Whether there is still somebody to answer, and time to.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let given_up = match &self.payload {
+            Work::Http(job) => job.reply.is_canceled(),
+            Work::Call(job) => job.reply.is_closed(),
+        };
+        !given_up && Instant::now() < self.deadline
+    }
+
+    /// Give up what no instance has taken.
+    pub(crate) fn turn_away(self) {
+        // Nobody waits any more where this fails.
+        drop(self.fate.send(Fate::Overloaded));
+    }
 }
 
 /// What is to be done.
@@ -94,14 +116,17 @@ pub(crate) struct Pool {
     /// Workers that would take a job at once.
     available: AtomicU32,
     live: AtomicU32,
+    /// One permit per instance of the version that may live for a single job, beside those that serve many.
+    lone: Arc<Semaphore>,
 }
 
 impl Pool {
-    pub(crate) fn new(lane: Lane, limits: PoolLimits, means: Means) -> Self {
+    pub(crate) fn new(lane: Lane, limits: PoolLimits, means: Means, lone: Arc<Semaphore>) -> Self {
         let (queue, jobs) = async_channel::bounded(limits.queue.max(1) as usize);
-        Self { lane, limits, means, queue, jobs, available: AtomicU32::new(0), live: AtomicU32::new(0) }
+        Self { lane, limits, means, queue, jobs, available: AtomicU32::new(0), live: AtomicU32::new(0), lone }
     }
 
+    /// Instances that serve many jobs each.
     pub(crate) fn live(&self) -> u32 {
         self.live.load(Ordering::Relaxed)
     }
@@ -120,10 +145,14 @@ impl Pool {
         Ok(())
     }
 
-    /// Run a job in an instance of its own, which serves nothing else.
+    /// Run a job in an instance of its own, which serves nothing else, as soon as there may be one more of these.
     pub(crate) fn submit_alone(self: &Arc<Self>, version: &Arc<Version>, job: Job) {
-        self.live.fetch_add(1, Ordering::SeqCst);
         worker::start_alone(Arc::clone(self), Arc::clone(version), job);
+    }
+
+    /// A place for an instance that serves one job; none where the time is up first.
+    pub(crate) async fn lone_place(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+        timeout_at(deadline, Arc::clone(&self.lone).acquire_owned()).await.ok()?.ok()
     }
 
     /// Start a worker where work waits that nobody would take.

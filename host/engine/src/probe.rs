@@ -48,11 +48,11 @@ async fn ask(slot: &Slot) -> Result<Answer, NothingToSay> {
     let mut request = http::Request::new(empty());
     *request.uri_mut() = http::Uri::from_static(PATH);
     let meta =
-        RequestMeta { request_id: format!("probe-{}", slot.name()), traceparent: String::new(), door: Door::Host };
+        RequestMeta { request_id: format!("probe-{}", slot.name()), traceparent: traceparent(), door: Door::Host };
     match dispatch(slot, request, &meta).await {
         Ok(response) if response.status() == http::StatusCode::NOT_FOUND => Err(NothingToSay),
         Ok(response) => {
-            let healthy = response.status().is_success();
+            let healthy = response.status() == http::StatusCode::OK;
             Ok(Answer { healthy, body: read(response.into_body()).await })
         }
         Err(error) => {
@@ -60,6 +60,13 @@ async fn ask(slot: &Slot) -> Result<Answer, NothingToSay> {
             Ok(UNHEALTHY)
         }
     }
+}
+
+/// Each probe is a trace of its own (W3C Trace Context, version 00), which nobody but the log records.
+fn traceparent() -> String {
+    // An id of zeros is not valid.
+    let (trace, span) = (rand::random_range(1..=u128::MAX), rand::random_range(1..=u64::MAX));
+    format!("00-{trace:032x}-{span:016x}-00")
 }
 
 async fn read(mut body: Body) -> Option<serde_json::Value> {
@@ -76,4 +83,18 @@ async fn read(mut body: Body) -> Option<serde_json::Value> {
 
 fn empty() -> Body {
     Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_probe_has_a_well_formed_trace_of_its_own() {
+        let made = traceparent();
+        let fields: Vec<&str> = made.split('-').collect();
+        assert_eq!(fields.iter().map(|field| field.len()).collect::<Vec<_>>(), [2, 32, 16, 2], "{made}");
+        assert!(made.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-')), "{made}");
+        assert_ne!(made, traceparent());
+    }
 }

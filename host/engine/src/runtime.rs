@@ -46,9 +46,9 @@ const DECOMMIT_BATCH: usize = 16;
 pub(crate) fn running(limits: &EngineLimits) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(limits.instances)
-        .total_core_instances(limits.instances.saturating_mul(4))
-        .total_memories(limits.instances)
-        .total_tables(limits.instances.saturating_mul(3))
+        .total_core_instances(limits.instances.saturating_mul(CORE_INSTANCES))
+        .total_memories(limits.instances.saturating_mul(MEMORIES))
+        .total_tables(limits.instances.saturating_mul(TABLES))
         .total_stacks(limits.instances.saturating_mul(STACKS))
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)

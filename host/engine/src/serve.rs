@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use futures::future::{Either, select};
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use wasmtime::component::{Accessor, Func, GuestTaskId, Instance, Val};
 use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi_http::WasiHttpView;
@@ -27,7 +27,7 @@ pub(crate) struct Guest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answered {
     InTime,
-    /// The deadline came first; the guest goes on, because only dropping its store would stop it.
+    /// The deadline came first; the guest goes on until its store is dropped, since nothing else would stop it.
     Late,
 }
 
@@ -45,21 +45,26 @@ impl Guest {
         &self,
         accessor: &Accessor<StoreState>,
         job: Job,
-        stream_timeout: Duration,
+        version: &Version,
     ) -> wasmtime::Result<Answered> {
-        let Job { payload, caller, deadline, depth, fate } = job;
+        let Job { payload, caller, deadline, depth, fate, .. } = job;
         let work = Work { caller, deadline, fate: Some(fate), depth };
         let (task, answered) = match payload {
             Payload::Http(http) => self.http(accessor, http, work).await?,
-            Payload::Call(call) => match self.call(accessor, call, work).await? {
+            Payload::Call(call) => match self.call(accessor, call, work, version).await? {
                 Some(done) => done,
                 None => return Ok(Answered::InTime),
             },
         };
+        let left = match answered {
+            Answered::InTime => version.stream_timeout(),
+            // Until all others in the instance must have been answered, and it can be dropped.
+            Answered::Late => version.limits().deadline,
+        };
         accessor.with(|mut access| {
             if let Some(work) = access.get().work.get_mut(&task) {
                 work.fate = None;
-                work.deadline = Instant::now() + stream_timeout;
+                work.deadline = Instant::now() + left;
             }
         });
         Ok(answered)
@@ -93,14 +98,13 @@ impl Guest {
         accessor: &Accessor<StoreState>,
         job: CallJob,
         work: Work,
+        version: &Version,
     ) -> wasmtime::Result<Option<(GuestTaskId, Answered)>> {
         let deadline = work.deadline;
         let mut results = [Val::Bool(false)];
         let started = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
-            let interface = self.instance.get_export_index(&mut store, None, &job.interface)?;
-            let function = self.instance.get_export_index(&mut store, Some(&interface), &job.function)?;
-            let function = self.instance.get_func(&mut store, function)?;
+            let function = self.instance.get_func(&mut store, version.offered(&job.interface, &job.function)?)?;
             let call = function.start_call_concurrent(&mut store, &job.params, &mut results).ok()?;
             let task = call.task();
             store.data_mut().work.insert(task, work);

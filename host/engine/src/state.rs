@@ -96,9 +96,9 @@ impl StoreState {
 }
 
 impl Lending for StoreState {
-    fn lent(&mut self) -> LentView<'_> {
+    fn lent(&mut self) -> LentView {
         let caller = self.current_work().map(|work| work.caller.clone()).unwrap_or_default();
-        LentView { lent: &self.lent, caller }
+        LentView { lent: Arc::clone(&self.lent), caller }
     }
 }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis_capabilities::lent::Lent;
+use chassis_capabilities::log::LineBudget;
 use chassis_config::name::ComponentName;
 use chassis_config::plan::{ComponentLimits, ComponentPlan, Isolation};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
-use wasmtime::component::{Component, InstancePre, ResourceTable};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, ResourceTable};
 use wasmtime::{Engine, Store, StoreLimitsBuilder};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::WasiHttpCtx;
@@ -18,7 +21,7 @@ use crate::api::Lane;
 use crate::component::Standing;
 use crate::guest_log::{Channel, GuestLog, LogStream};
 use crate::meter::Meter;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, Reach};
 use crate::pool::{Full, Job, Means, Pool, PoolLimits};
 use crate::state::{StoreState, confine};
 
@@ -29,12 +32,18 @@ pub(crate) struct Version {
     component: Component,
     pre: InstancePre<StoreState>,
     lent: Arc<Lent>,
-    outbound: Outbound,
+    reach: Reach,
     standing: Arc<Standing>,
     timing: Timing,
     fast: Arc<Pool>,
     slow: Arc<Pool>,
     calls: Arc<Pool>,
+    slow_calls: Arc<Pool>,
+    /// One permit per instance that may live for a single job, of `share`.
+    lone: Arc<Semaphore>,
+    share: u32,
+    /// The functions that it offers to other components, by interface and name.
+    offered: HashMap<String, HashMap<String, ComponentExportIndex>>,
     retire: CancellationToken,
 }
 
@@ -45,11 +54,16 @@ pub(crate) struct Parts {
     pub(crate) component: Component,
     pub(crate) pre: InstancePre<StoreState>,
     pub(crate) lent: Arc<Lent>,
-    pub(crate) outbound: Outbound,
+    pub(crate) reach: Reach,
     pub(crate) standing: Arc<Standing>,
     pub(crate) timing: Timing,
     pub(crate) means: Means,
+    /// Instances of each kind at most, whatever the component's own limit is.
+    pub(crate) share: u32,
 }
+
+/// Kinds of instances: for requests and for calls, in either lane, and for single requests that are run once more.
+pub(crate) const KINDS: u32 = 5;
 
 /// Times that are the host's, not the component's.
 #[derive(Debug, Clone, Copy)]
@@ -68,13 +82,40 @@ impl std::fmt::Debug for Version {
 
 impl Version {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { plan, digest, component, pre, lent, outbound, standing, timing, means } = parts;
-        let pool = |lane, running| Arc::new(Pool::new(lane, pool_limits(&plan, running), means.clone()));
+        let Parts { plan, digest, component, pre, lent, reach, standing, timing, means, share } = parts;
+        let lone = Arc::new(Semaphore::new(share as usize));
+        let pool = |lane, running| {
+            Arc::new(Pool::new(lane, pool_limits(&plan, running, share), means.clone(), Arc::clone(&lone)))
+        };
         let fast = pool(Lane::Fast, plan.limits.concurrency);
         let slow = pool(Lane::Slow, plan.limits.slow_concurrency);
         let calls = pool(Lane::Fast, plan.limits.concurrency);
-        let retire = CancellationToken::new();
-        Arc::new(Self { plan, digest, component, pre, lent, outbound, standing, timing, fast, slow, calls, retire })
+        let slow_calls = pool(Lane::Slow, plan.limits.concurrency);
+        let offered = plan.provides.iter().map(|interface| (interface.clone(), functions(&component, interface)));
+        let (offered, retire) = (offered.collect(), CancellationToken::new());
+        Arc::new(Self {
+            plan,
+            digest,
+            component,
+            pre,
+            lent,
+            reach,
+            standing,
+            timing,
+            fast,
+            slow,
+            calls,
+            slow_calls,
+            lone,
+            share,
+            offered,
+            retire,
+        })
+    }
+
+    /// A function that it offers to other components.
+    pub(crate) fn offered(&self, interface: &str, function: &str) -> Option<&ComponentExportIndex> {
+        self.offered.get(interface)?.get(function)
     }
 
     pub(crate) fn name(&self) -> &ComponentName {
@@ -85,16 +126,17 @@ impl Version {
         &self.digest
     }
 
-    pub(crate) fn component(&self) -> &Component {
-        &self.component
-    }
-
     pub(crate) fn limits(&self) -> &ComponentLimits {
         &self.plan.limits
     }
 
     pub(crate) fn delivery_token(&self) -> &str {
         &self.lent.delivery_token
+    }
+
+    /// What it may bring into the log.
+    pub(crate) fn lines(&self) -> &LineBudget {
+        &self.lent.lines
     }
 
     pub(crate) fn standing(&self) -> &Arc<Standing> {
@@ -114,7 +156,9 @@ impl Version {
     }
 
     pub(crate) fn instances(&self) -> u32 {
-        [&self.fast, &self.slow, &self.calls].iter().map(|pool| pool.live()).sum()
+        let lone = (self.share as usize).saturating_sub(self.lone.available_permits());
+        let pools = [&self.fast, &self.slow, &self.calls, &self.slow_calls];
+        pools.iter().map(|pool| pool.live()).sum::<u32>().saturating_add(u32::try_from(lone).unwrap_or(u32::MAX))
     }
 
     /// Hand a request to the instances of a lane.
@@ -129,7 +173,11 @@ impl Version {
 
     /// Hand a typed call to the instances that are there for calls alone: requests that wait for calls cannot take them.
     pub(crate) fn submit_call(self: &Arc<Self>, job: Job) -> Result<(), Full> {
-        self.calls.submit(self, job)
+        let calls = match self.standing.lane() {
+            Lane::Fast => &self.calls,
+            Lane::Slow => &self.slow_calls,
+        };
+        calls.submit(self, job)
     }
 
     fn pool(&self, lane: Lane) -> &Arc<Pool> {
@@ -158,7 +206,7 @@ impl Version {
             wasi: self.wasi(&log),
             table,
             http: WasiHttpCtx::new(),
-            outbound: self.outbound.clone(),
+            outbound: Outbound { reach: self.reach.clone(), lent: Arc::clone(&self.lent), log: Arc::clone(&log) },
             lent: Arc::clone(&self.lent),
             limits: StoreLimitsBuilder::new().memory_size(memory).build(),
             meter,
@@ -196,11 +244,19 @@ impl Version {
     }
 }
 
-fn pool_limits(plan: &ComponentPlan, running: u32) -> PoolLimits {
+fn functions(component: &Component, interface: &str) -> HashMap<String, ComponentExportIndex> {
+    let Some((ComponentItem::ComponentInstance(ty), instance)) = component.get_export(None, interface) else {
+        return HashMap::new();
+    };
+    let names = ty.exports(component.engine()).map(|(name, _)| name.to_owned());
+    names.filter_map(|name| component.get_export_index(Some(&instance), &name).map(|index| (name, index))).collect()
+}
+
+fn pool_limits(plan: &ComponentPlan, running: u32, share: u32) -> PoolLimits {
     let limits = &plan.limits;
     let shared = plan.isolation == Isolation::Shared;
     PoolLimits {
-        instances: limits.instances,
+        instances: limits.instances.min(share),
         concurrency: if shared { limits.instance_concurrency } else { 1 },
         requests: if shared { limits.instance_requests } else { 1 },
         queue: running,

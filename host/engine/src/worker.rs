@@ -1,5 +1,7 @@
 //! One instance: it takes work as long as it may, computes, and ends.
 
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -7,16 +9,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use async_channel::Recv;
+use chassis_capabilities::lent::Caller;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use metrics::{Gauge, gauge};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout_at};
-use wasmtime::Store;
 use wasmtime::component::Accessor;
+use wasmtime::{Store, WasmBacktrace};
 
 use crate::api::Lane;
-use crate::meter::{Meter, Pause};
+use crate::meter::{FastLane, Meter, Pause};
 use crate::pool::{Job, Pool};
 use crate::serve::{Answered, Guest};
 use crate::state::{DeadlineTrap, Fate, GRACE, StoreState, Work};
@@ -24,31 +28,41 @@ use crate::version::Version;
 
 /// Start a worker that begins with `job` and goes on with the queue. Its seat in the pool is reserved already.
 pub(crate) fn start(pool: Arc<Pool>, version: Arc<Version>, job: Job) {
-    let requests = pool.limits.requests;
-    spawn(Seat::new(pool, version), job, requests);
+    let (meter, lanes) = (meter(&pool, &version), Arc::clone(&pool.means.lanes));
+    let (lane, requests) = (pool.lane, pool.limits.requests);
+    let seat = Seat::new(pool, version, None);
+    lanes.run(lane, Arc::clone(&meter), Box::pin(work(seat, job, meter, requests)));
 }
 
 /// Start a worker for `job` alone.
 pub(crate) fn start_alone(pool: Arc<Pool>, version: Arc<Version>, job: Job) {
-    spawn(Seat::new(pool, version), job, 1);
+    let (meter, lanes) = (meter(&pool, &version), Arc::clone(&pool.means.lanes));
+    let (lane, of_worker) = (pool.lane, Arc::clone(&meter));
+    let task = async move {
+        match pool.lone_place(job.deadline).await {
+            Some(place) => work(Seat::new(pool, version, Some(place)), job, of_worker, 1).await,
+            None => job.turn_away(),
+        }
+    };
+    lanes.run(lane, meter, Box::pin(task));
 }
 
-fn spawn(seat: Seat, job: Job, requests: u32) {
-    let standing = (seat.pool.lane == Lane::Fast).then(|| Arc::clone(seat.version.standing()));
-    let meter = Arc::new(Meter::new(seat.version.limits().burst_cpu, seat.version.tick(), standing));
-    let lanes = Arc::clone(&seat.pool.means.lanes);
-    lanes.run(seat.pool.lane, Arc::clone(&meter), Box::pin(work(seat, job, meter, requests)));
+fn meter(pool: &Pool, version: &Version) -> Arc<Meter> {
+    let fast = || FastLane::new(Arc::clone(version.standing()), Arc::clone(pool.means.lanes.bursts()));
+    Arc::new(Meter::new(version.limits().burst_cpu, version.tick(), (pool.lane == Lane::Fast).then(fast)))
 }
 
 /// A worker's place in its pool; given back however the worker ends.
 struct Seat {
     pool: Arc<Pool>,
     version: Arc<Version>,
+    /// Of a worker for a single job; the places of the others are counted by the pool.
+    lone: Option<OwnedSemaphorePermit>,
 }
 
 impl Seat {
-    fn new(pool: Arc<Pool>, version: Arc<Version>) -> Self {
-        let seat = Self { pool, version };
+    fn new(pool: Arc<Pool>, version: Arc<Version>, lone: Option<OwnedSemaphorePermit>) -> Self {
+        let seat = Self { pool, version, lone };
         seat.gauge().increment(1);
         seat
     }
@@ -61,14 +75,16 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.gauge().decrement(1);
-        self.pool.release();
+        if self.lone.take().is_none() {
+            self.pool.release();
+        }
         self.pool.staff(&self.version);
     }
 }
 
 async fn work(seat: Seat, job: Job, meter: Arc<Meter>, requests: u32) {
-    let Some(slot) = acquire_slot(&seat, job.deadline).await else {
-        drop(job.fate.send(Fate::Overloaded));
+    let Some(slot) = acquire_slot(&seat, job.deadline).await.filter(|_| job.is_wanted()) else {
+        job.turn_away();
         return;
     };
     let mut store = seat.version.new_store(Arc::clone(&meter), job.deadline);
@@ -77,7 +93,7 @@ async fn work(seat: Seat, job: Job, meter: Arc<Meter>, requests: u32) {
         Ok(guest) => guest,
         Err(error) => {
             let fate = fate_of_start(&error);
-            tracing::error!(component = %seat.version.name(), ?fate, "an instance did not start: {error:#}");
+            report(&seat.version, Some(&job.caller), &error, "an instance did not start");
             drop(job.fate.send(fate));
             return;
         }
@@ -111,8 +127,9 @@ fn fate_of_start(error: &wasmtime::Error) -> Fate {
 fn settle(version: &Version, state: &mut StoreState, error: &wasmtime::Error) {
     let late = error.is::<DeadlineTrap>();
     let culprit = state.current_task();
-    let request_id = culprit.and_then(|task| state.work.get(&task)).map(|work| &*work.caller.request_id);
-    tracing::error!(component = %version.name(), request_id, neighbours = state.work.len().saturating_sub(1), "an instance was lost: {error:#}");
+    let caller = state.current_work().map(|work| &work.caller);
+    let neighbours = state.work.len().saturating_sub(1);
+    report(version, caller, error, format_args!("an instance was lost, with {neighbours} other requests in it"));
     let now = Instant::now();
     for (task, work) in state.work.drain() {
         let Work { fate: Some(fate), deadline, .. } = work else { continue };
@@ -122,6 +139,29 @@ fn settle(version: &Version, state: &mut StoreState, error: &wasmtime::Error) {
             _ => Fate::Lost,
         }));
     }
+}
+
+/// Innermost frames of a backtrace that an error tells; all of them are there at the level `debug`.
+const FRAMES: usize = 8;
+
+/// Log an instance that came to nothing, within its component's budget of lines.
+fn report(version: &Version, caller: Option<&Caller>, error: &wasmtime::Error, message: impl Display) {
+    if !version.lines().admits() {
+        return;
+    }
+    let component = version.name().as_str();
+    let (request_id, trace_id) = caller.map(|caller| (&*caller.request_id, caller.trace_id())).unzip();
+    let (cause, frames) = (error.root_cause(), frames(error));
+    tracing::error!(component, request_id, trace_id, %cause, frames, "{message}");
+    tracing::debug!(component, request_id, trace_id, "{message}: {error:?}");
+}
+
+/// The functions that the guest was in, the innermost first.
+fn frames(error: &wasmtime::Error) -> Option<String> {
+    let frames = error.downcast_ref::<WasmBacktrace>()?.frames();
+    let names = frames.iter().take(FRAMES).map(|frame| frame.func_name().unwrap_or("?"));
+    let more = if frames.len() > FRAMES { " < …" } else { "" };
+    Some(names.collect::<Vec<_>>().join(" < ") + more)
 }
 
 /// What the event loop of the instance tells the loop around it.
@@ -189,7 +229,15 @@ async fn run(shift: Shift<'_>, store: &mut Store<StoreState>, first: Job) -> was
     let pulse = Pulse::new();
     let Shift { seat, meter, .. } = shift;
     let idle = seat.version.limits().instance_idle;
-    let mut serving = Serving { shift, pulse: &pulse, open: true, served: 0, place: Place::Occupied, next: None };
+    let mut serving = Serving {
+        shift,
+        pulse: &pulse,
+        late: false,
+        served: 0,
+        place: Place::Occupied,
+        next: None,
+        unended: Vec::new(),
+    };
     let mut serving = pin!(store.run_concurrent(async |accessor| serving.serve(accessor, first).await));
     let mut retired = pin!(seat.version.retired());
     let mut end = pin!(sleep_until(pulse.end(idle)));
@@ -232,6 +280,9 @@ fn poll_end(
     }
 }
 
+/// So many answers are kept track of before those that have ended are forgotten.
+const UNENDED_CHECKED: usize = 64;
+
 /// Whether the pool counts on an instance to take work at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -243,20 +294,21 @@ enum Place {
 struct Serving<'a> {
     shift: Shift<'a>,
     pulse: &'a Pulse,
-    /// Whether it takes further work at all.
-    open: bool,
+    /// Something did not answer in time, and may never end: nothing new joins it, and the instance ends as soon as all others
+    /// have what they asked for.
+    late: bool,
     served: u32,
     place: Place,
     next: Option<Pin<Box<Recv<'a, Job>>>>,
+    /// What was asked for and is not whole yet, such as responses whose bodies are still read.
+    unended: Vec<oneshot::Receiver<Infallible>>,
 }
 
 impl Serving<'_> {
     async fn serve(&mut self, accessor: &Accessor<StoreState>, first: Job) -> wasmtime::Result<()> {
         let Shift { seat, guest, .. } = self.shift;
-        let stream_timeout = seat.version.stream_timeout();
         let mut running = FuturesUnordered::new();
-        self.accept(&first);
-        running.push(guest.serve(accessor, first, stream_timeout));
+        running.push(guest.serve(accessor, self.accept(first), &seat.version));
         poll_fn(|context| {
             loop {
                 match running.poll_next_unpin(context) {
@@ -271,9 +323,15 @@ impl Serving<'_> {
                 let may_take = self.may_take() && ready;
                 self.move_to(if may_take && self.has_room(running.len()) { Place::Free } else { Place::Occupied });
                 if let Some(job) = self.poll_job(context) {
-                    self.accept(&job);
-                    running.push(guest.serve(accessor, job, stream_timeout));
+                    if job.is_wanted() {
+                        running.push(guest.serve(accessor, self.accept(job), &seat.version));
+                    } else {
+                        job.turn_away();
+                    }
                     continue;
+                }
+                if self.late && running.is_empty() && self.poll_ended(context).is_ready() {
+                    return Poll::Ready(Ok(()));
                 }
                 if !running.is_empty() || accessor.poll_no_interesting_tasks(context).is_pending() {
                     return Poll::Pending;
@@ -289,26 +347,37 @@ impl Serving<'_> {
         .await
     }
 
-    fn accept(&mut self, job: &Job) {
+    fn accept(&mut self, mut job: Job) -> Job {
+        job.begun.store(true, Ordering::Relaxed);
+        self.shift.meter.begin();
+        if self.unended.len() >= UNENDED_CHECKED {
+            self.unended.retain_mut(|ended| ended.try_recv() == Err(TryRecvError::Empty));
+        }
+        self.unended.extend(job.ended.take());
         self.served += 1;
         // It may be about to compute: no other work beside it before it has waited once.
         self.pulse.quiet.store(false, Ordering::Relaxed);
         self.pulse.extend_busy(job.deadline);
+        job
     }
 
     fn answered(&mut self, answered: Answered, running: usize) {
-        // What did not answer in time may never end: nothing new joins it.
-        if answered == Answered::Late {
-            self.open = false;
-        }
+        self.late |= answered == Answered::Late;
+        self.shift.meter.answer();
         if running == 0 {
             self.pulse.extend_busy(Instant::now() + self.shift.seat.version.stream_timeout());
         }
     }
 
+    /// Ready when nobody waits for anything more of this instance.
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.unended.retain_mut(|ended| Pin::new(ended).poll(context).is_pending());
+        if self.unended.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn may_take(&self) -> bool {
         let retired = self.pulse.retired.load(Ordering::Relaxed) && self.shift.seat.pool.jobs.is_empty();
-        self.open && self.served < self.shift.requests && !retired && !self.shift.meter.is_over_burst()
+        !self.late && self.served < self.shift.requests && !retired && !self.shift.meter.is_over_burst()
     }
 
     fn has_room(&self, running: usize) -> bool {
@@ -321,7 +390,7 @@ impl Serving<'_> {
             return;
         }
         self.place = place;
-        let Seat { pool, version } = self.shift.seat;
+        let Seat { pool, version, .. } = self.shift.seat;
         match place {
             Place::Free => pool.count_free(),
             Place::Occupied => {
