@@ -146,7 +146,14 @@ fn start(parts: Parts, settings: Settings, phase: &Phase) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let Parts { messaging, dispatch, outboxes, clock } = parts;
     for NamedOutbox { name, outbox } in outboxes {
-        let relay = Relay { name, outbox, messaging: Arc::clone(&messaging), clock: Arc::clone(&clock) };
+        let relay = Relay {
+            name,
+            outbox,
+            messaging: Arc::clone(&messaging),
+            clock: Arc::clone(&clock),
+            batch: settings.policy.relay_batch,
+            interval: settings.policy.relay_interval,
+        };
         let stopping = phase.stopping.clone();
         let life = move || relay.clone().run(stopping.clone());
         tasks.spawn(again_and_again("a relay", phase.stopping.clone(), life));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chassis_capabilities::clock::Clock;
+use chassis_capabilities::failpoint::{self, Point};
 use chassis_capabilities::messaging::{Delivery, MessagingBackend, MessagingError, Outcome};
 use chassis_config::plan::MessagingPolicy;
 use chassis_engine::api::Dispatch;
@@ -157,6 +158,9 @@ impl Queue {
             End::Outcome(outcome) => {
                 let name = name_of(&outcome);
                 log(&attempt, &outcome, started.elapsed());
+                if outcome == Outcome::Ack {
+                    failpoint::pass(Point::Delivered);
+                }
                 match self.settle(&delivery, outcome).await {
                     Settled::Yes => name,
                     Settled::LeaseLost => "lease_lost",

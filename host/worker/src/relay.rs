@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chassis_capabilities::clock::Clock;
 use chassis_capabilities::event::Envelope;
+use chassis_capabilities::failpoint::{self, Point};
 use chassis_capabilities::messaging::{MessagingBackend, MessagingError};
 use chassis_capabilities::sql::Outbox;
 use tokio::time::sleep;
@@ -15,18 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::measure;
 
-/// Events that are moved at once.
-const BATCH_EVENTS: usize = 100;
-
-/// Pause after which an outbox is looked into though it has not said anything: it may have been filled by another
-/// process, or by one that died.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
-
 /// First pause after a failure; the next ones are twice as long each.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-
-/// Longest pause after a failure: as long as events may wait that nobody has told of.
-const PAUSE_MAX: Duration = POLL_INTERVAL;
 
 /// Empties one outbox.
 #[derive(Debug, Clone)]
@@ -39,6 +30,11 @@ pub struct Relay {
     pub messaging: Arc<dyn MessagingBackend>,
     /// The clock of the host.
     pub clock: Arc<dyn Clock>,
+    /// Events that are moved at once.
+    pub batch: u32,
+    /// Pause after which the outbox is looked into though it has not said anything (it may have been filled by another
+    /// process, or by one that died), and the longest one after a failure.
+    pub interval: Duration,
 }
 
 /// What one look into the outbox led to.
@@ -57,11 +53,11 @@ impl Relay {
     /// Relay until `stopping` is cancelled; a step that has begun is ended first. There must be one at a time for an
     /// outbox: two would do no harm but work twice.
     pub async fn run(self, stopping: CancellationToken) {
-        let (mut batch, mut failures) = (BATCH_EVENTS, 0_u32);
+        let (mut batch, mut failures) = (self.batch as usize, 0_u32);
         while !stopping.is_cancelled() {
             let pause = match self.step(batch).await {
                 Step::Moved => {
-                    (batch, failures) = (batch.saturating_mul(2).min(BATCH_EVENTS), 0);
+                    (batch, failures) = (batch.saturating_mul(2).min(self.batch as usize), 0);
                     continue;
                 }
                 Step::Smaller(fitting) => {
@@ -69,11 +65,11 @@ impl Relay {
                     continue;
                 }
                 Step::Empty => {
-                    (batch, failures) = (BATCH_EVENTS, 0);
+                    (batch, failures) = (self.batch as usize, 0);
                     let news = async {
                         tokio::select! {
                             () = self.outbox.published() => {}
-                            () = sleep(POLL_INTERVAL) => {}
+                            () = sleep(self.interval) => {}
                         }
                     };
                     stopping.run_until_cancelled(news).await;
@@ -81,7 +77,7 @@ impl Relay {
                 }
                 Step::Failed(hint) => {
                     failures = failures.saturating_add(1);
-                    pause_after(failures, hint)
+                    pause_after(failures, hint, self.interval)
                 }
             };
             stopping.run_until_cancelled(sleep(pause)).await;
@@ -114,6 +110,7 @@ impl Relay {
                 return Step::Failed(PAUSE_MIN);
             }
         }
+        failpoint::pass(Point::MovedToMessaging);
         // From here on they are in their queues. Failing to say so only means to publish them once more.
         if let Err(error) = self.outbox.confirm(&ids).await {
             tracing::warn!(outbox = self.name, %error, moved, "moved events are still in the outbox, moving them again");
@@ -130,24 +127,26 @@ impl Relay {
 }
 
 /// A half to the whole of a pause that doubles with every failure, and no less than what the backend asked for.
-fn pause_after(failures: u32, hint: Duration) -> Duration {
+fn pause_after(failures: u32, hint: Duration, longest: Duration) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    let ceiling = PAUSE_MIN.saturating_mul(doubled).min(PAUSE_MAX);
+    let ceiling = PAUSE_MIN.saturating_mul(doubled).min(longest);
     let jittered = ceiling.mul_f64(rand::random_range(0.5..=1.0));
-    jittered.max(hint.min(PAUSE_MAX))
+    jittered.max(hint.min(longest))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LONGEST: Duration = Duration::from_secs(5);
+
     #[test]
     fn pauses_double_up_to_a_bound_and_heed_the_backend() {
         for (failures, ceiling) in [(1, 50), (2, 100), (5, 800), (8, 5_000), (40, 5_000), (u32::MAX, 5_000)] {
-            let pause = pause_after(failures, Duration::ZERO);
+            let pause = pause_after(failures, Duration::ZERO, LONGEST);
             assert!((ceiling / 2..=ceiling).contains(&pause.as_millis()), "{failures}: {pause:?}");
         }
-        assert_eq!(pause_after(1, Duration::from_secs(2)), Duration::from_secs(2));
-        assert_eq!(pause_after(1, Duration::from_secs(999)), PAUSE_MAX);
+        assert_eq!(pause_after(1, Duration::from_secs(2), LONGEST), Duration::from_secs(2));
+        assert_eq!(pause_after(1, Duration::from_secs(999), LONGEST), LONGEST);
     }
 }

@@ -35,6 +35,8 @@ async fn ten_thousand_events_have_their_effect_once_though_the_relay_dies_again_
         name: "todos".to_owned(),
         outbox: Arc::new(world.database.clone()),
         messaging: Arc::clone(&world.messaging) as Arc<dyn MessagingBackend>,
+        batch: policy().relay_batch,
+        interval: policy().relay_interval,
         clock: Arc::new(SystemClock),
     }));
     for batch in 0..EVENTS / OF_A_BATCH {

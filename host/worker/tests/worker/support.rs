@@ -37,6 +37,9 @@ pub(crate) fn policy() -> MessagingPolicy {
         max_delay: Duration::from_secs(86_400),
         dedup_window: Duration::from_secs(86_400),
         dead_letter_retention: Duration::from_secs(86_400),
+        relay_batch: 100,
+        relay_interval: Duration::from_secs(5),
+        database_bytes: 1 << 30,
     }
 }
 
@@ -52,6 +55,8 @@ fn sql_policy() -> SqlPolicy {
         queue: 1024,
         group: 64,
         statements: 64,
+        outbox: 100_000,
+        database_bytes: 1 << 30,
     }
 }
 
