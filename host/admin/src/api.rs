@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
@@ -21,9 +21,6 @@ use crate::problem::{self, FORBIDDEN, INVALID, METHOD_NOT_ALLOWED, NOT_FOUND, Pr
 use crate::store::TokenStore;
 use crate::token::{Role, Secret, TokenSummary};
 use crate::{access, inspect, mail, queues};
-
-/// Time for one request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Items of a page where none are asked for, and at most.
 const PAGE: u32 = 20;
@@ -126,7 +123,7 @@ pub(crate) fn router(sources: Sources, policy: &AdminPolicy) -> Router {
         .layer(from_fn_with_state(tokens, authenticate))
         .route("/problems/{slug}", get(problem_page))
         .layer(DefaultBodyLimit::max(body_bytes))
-        .layer(from_fn(finish))
+        .layer(from_fn_with_state(policy.request_timeout, finish))
         .with_state(sources)
 }
 
@@ -198,8 +195,8 @@ async fn authorize(
 }
 
 /// What every request gets: an end, and fields that keep its answer where it belongs.
-async fn finish(request: Request, next: Next) -> Response {
-    let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
+async fn finish(State(time): State<Duration>, request: Request, next: Next) -> Response {
+    let answered = timeout(time, next.run(request)).await;
     let late = |_elapsed| Problem::new(TIMEOUT, "The host did not answer in time.").into_response();
     let mut response = answered.unwrap_or_else(late);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -24,17 +24,8 @@ use tower::ServiceExt;
 
 use crate::api::{Sources, router};
 
-/// Connections at a time: operators and their tools are few.
-const CONNECTIONS_MAX: usize = 64;
-
-/// Time to send the head of a request, and for an idle connection.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Bytes that are held of a connection, and so of a request's head.
 const BUFFER_BYTES_MAX: usize = 32 << 10;
-
-/// Time that open requests are given at shutdown.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause after the machine refused a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -44,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub enum ServeError {
     /// Tokens would cross a network in the clear.
     #[error(
-        "the admin listener would be reachable at {0}, without TLS: listen on 127.0.0.1, or set `admin.allow-remote` if something in front of it encrypts"
+        "the admin listener would be reachable at {0}, without TLS: listen on 127.0.0.1, or set `admin.allow_remote` if something in front of it encrypts"
     )]
     Remote(SocketAddr),
     /// The listener has no address.
@@ -67,8 +58,10 @@ pub async fn serve(
         return Err(ServeError::Remote(address));
     }
     let router = router(sources, policy);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(policy.connections as usize));
     let end = CancellationToken::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(policy.header_timeout).max_buf_size(BUFFER_BYTES_MAX);
     let mut open = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -78,7 +71,7 @@ pub async fn serve(
             Some(_ended) = open.join_next() => {}
             accepted = accept(&listener, &slots) => match accepted {
                 Ok((stream, slot)) => {
-                    open.spawn(connection(stream, router.clone(), end.clone(), slot));
+                    open.spawn(connection(http.clone(), stream, router.clone(), end.clone(), slot));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "an admin connection could not be accepted");
@@ -90,7 +83,7 @@ pub async fn serve(
     drop(listener);
     end.cancel();
     let all_end = async { while open.join_next().await.is_some() {} };
-    if timeout(DRAIN_TIMEOUT, all_end).await.is_err() {
+    if timeout(policy.drain_timeout, all_end).await.is_err() {
         open.shutdown().await;
     }
     Ok(())
@@ -103,13 +96,17 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(T
     Ok((stream, slot))
 }
 
-async fn connection(stream: TcpStream, router: Router, end: CancellationToken, _slot: OwnedSemaphorePermit) {
+async fn connection(
+    http: http1::Builder,
+    stream: TcpStream,
+    router: Router,
+    end: CancellationToken,
+    _slot: OwnedSemaphorePermit,
+) {
     let service = service_fn(move |request: http::Request<Incoming>| {
         let answer = router.clone().oneshot(request.map(Body::new));
         async move { answer.await as Result<_, Infallible> }
     });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(BUFFER_BYTES_MAX);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

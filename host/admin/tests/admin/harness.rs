@@ -20,7 +20,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub(crate) const POLICY: AdminPolicy = AdminPolicy { allow_remote: false, body_bytes: 4096 };
+pub(crate) const POLICY: AdminPolicy = AdminPolicy {
+    allow_remote: false,
+    body_bytes: 4096,
+    connections: 8,
+    header_timeout: Duration::from_secs(10),
+    request_timeout: Duration::from_secs(30),
+    drain_timeout: Duration::from_secs(5),
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -140,6 +147,9 @@ fn messaging_policy() -> MessagingPolicy {
         max_delay: DAY,
         dedup_window: DAY,
         dead_letter_retention: DAY,
+        relay_batch: 100,
+        relay_interval: Duration::from_secs(5),
+        database_bytes: 1 << 30,
     }
 }
 

@@ -218,7 +218,7 @@ async fn problem_types_resolve_without_a_token() {
 #[tokio::test]
 async fn off_loopback_it_listens_only_where_that_is_allowed() {
     let refused = Host::listen_everywhere(POLICY).await.unwrap_err();
-    assert!(refused.to_string().contains("admin.allow-remote"), "{refused}");
+    assert!(refused.to_string().contains("admin.allow_remote"), "{refused}");
     Host::listen_everywhere(AdminPolicy { allow_remote: true, ..POLICY }).await.unwrap();
 }
 
