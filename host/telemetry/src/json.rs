@@ -25,6 +25,10 @@ const CUT: char = '…';
 /// The message among the fields of an event.
 const MESSAGE: &str = "message";
 
+/// A field of this name holds JSON, which is put into the line as it is. Cut off, it is no JSON any more, and stays a
+/// text.
+const STRUCTURE: &str = "fields";
+
 /// Writes each event as one line.
 #[derive(Debug)]
 pub(crate) struct JsonLines<W> {
@@ -82,6 +86,13 @@ impl Fields {
     fn set(&mut self, field: &Field, value: impl Into<Value>) {
         self.0.insert(field.name(), value.into());
     }
+
+    fn set_text(&mut self, field: &Field, Text(text): Text) {
+        match field.name() {
+            STRUCTURE => self.set(field, serde_json::from_str(&text).unwrap_or(Value::String(text))),
+            _ => self.set(field, text),
+        }
+    }
 }
 
 impl Visit for Fields {
@@ -105,7 +116,7 @@ impl Visit for Fields {
         let mut text = Text::default();
         // A bounded text takes everything.
         let _always = text.write_str(value);
-        self.set(field, text.0);
+        self.set_text(field, text);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
@@ -116,13 +127,13 @@ impl Visit for Fields {
             let _always = write!(text, ": {error}");
             cause = error.source();
         }
-        self.set(field, text.0);
+        self.set_text(field, text);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let mut text = Text::default();
         let _always = write!(text, "{value:?}");
-        self.set(field, text.0);
+        self.set_text(field, text);
     }
 }
 
@@ -232,6 +243,23 @@ mod tests {
             let text = lines[0][name].as_str().unwrap();
             assert!(text.len() <= TEXT_BYTES_MAX + 3 && text.ends_with('…'), "{} bytes", text.len());
         }
+    }
+
+    #[test]
+    fn structure_stays_structure() {
+        let lines = lines("info", || {
+            info!(fields = r#"{"kind":"welcome","n":[1,{"a":null}]}"#, other = r#"{"n":1}"#, "one");
+            info!(fields = %r#"{"n":1}"#, "two");
+            info!(fields = "{no json", "three");
+            info!(fields = format!("[\"{}\"]", "x".repeat(TEXT_BYTES_MAX)), "four");
+            info!(fields = "[".repeat(1000), "five");
+        });
+        assert_eq!(lines[0]["fields"], json!({ "kind": "welcome", "n": [1, { "a": null }] }));
+        assert_eq!(lines[0]["other"], r#"{"n":1}"#);
+        assert_eq!(lines[1]["fields"], json!({ "n": 1 }));
+        assert_eq!(lines[2]["fields"], "{no json");
+        assert!(lines[3]["fields"].as_str().is_some_and(|text| text.ends_with('…')));
+        assert_eq!(lines[4]["fields"], "[".repeat(1000));
     }
 
     #[test]

@@ -66,12 +66,16 @@ pub fn init(plan: &TelemetryPlan) -> Result<Telemetry, TelemetryError> {
         LogFormat::Auto if stderr.is_terminal() => Form::Pretty,
         LogFormat::Auto => Form::Json,
     };
-    init_with(&plan.filter, form, stderr)
+    init_with(plan, form, stderr)
 }
 
-fn init_with(filter: &str, form: Form, output: impl Write + Send + 'static) -> Result<Telemetry, TelemetryError> {
-    let (writer, dropped, guard) = lines::writer(output);
-    let subscriber = lines::subscriber(filter, form, writer)?;
+fn init_with(
+    plan: &TelemetryPlan,
+    form: Form,
+    output: impl Write + Send + 'static,
+) -> Result<Telemetry, TelemetryError> {
+    let (writer, dropped, guard) = lines::writer(output, plan.queue as usize);
+    let subscriber = lines::subscriber(&plan.filter, form, writer)?;
     tracing::subscriber::set_global_default(subscriber)?;
     let metrics = Metrics::install(dropped)?;
     let upkeep = Upkeep::start(metrics.clone())?;

@@ -11,9 +11,6 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::json::JsonLines;
 
-/// Lines that may wait for the writer. Beyond that, lines are dropped and counted.
-const WAITING_LINES_MAX: usize = 8192;
-
 /// The form of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -31,13 +28,10 @@ pub struct FilterError {
     source: ParseError,
 }
 
-/// A writer that never waits, the count of lines that it dropped, and a guard that writes what waits when it is dropped.
-pub(crate) fn writer(output: impl Write + Send + 'static) -> (NonBlocking, ErrorCounter, WorkerGuard) {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(WAITING_LINES_MAX)
-        .thread_name("chassis-log")
-        .finish(output);
+/// A writer that never waits while so many `lines` wait for it, the count of lines that it dropped, and a guard that writes what waits when it is dropped.
+pub(crate) fn writer(output: impl Write + Send + 'static, lines: usize) -> (NonBlocking, ErrorCounter, WorkerGuard) {
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(lines).thread_name("chassis-log").finish(output);
     let dropped = writer.error_counter();
     (writer, dropped, guard)
 }
@@ -67,7 +61,7 @@ mod tests {
 
     use crate::written::Written;
 
-    use super::{Form, WAITING_LINES_MAX, subscriber, writer};
+    use super::{Form, subscriber, writer};
 
     /// A reader that takes nothing until it is let go.
     struct Stuck(Receiver<()>);
@@ -86,11 +80,12 @@ mod tests {
     #[test]
     fn a_reader_that_is_stuck_delays_nobody_and_dropped_lines_are_counted() {
         let (release, stuck) = channel();
-        let (writer, dropped, guard) = writer(Stuck(stuck));
+        let waiting = 1000;
+        let (writer, dropped, guard) = writer(Stuck(stuck), waiting);
         let subscriber = subscriber("info", Form::Json, writer).unwrap();
         let started = Instant::now();
         let surplus = 100;
-        with_default(subscriber, || (0..WAITING_LINES_MAX + surplus).for_each(|number| info!(number, "line")));
+        with_default(subscriber, || (0..waiting + surplus).for_each(|number| info!(number, "line")));
         assert!(started.elapsed() < Duration::from_secs(10));
         // The thread that writes may hold one line beyond those that wait.
         let dropped = dropped.dropped_lines();

@@ -7,7 +7,7 @@ use chassis_telemetry::{TelemetryError, init};
 
 #[test]
 fn a_process_is_set_up_once_and_tells_about_itself() {
-    let plan = |filter: &str| TelemetryPlan { filter: filter.to_owned(), format: LogFormat::Json };
+    let plan = |filter: &str| TelemetryPlan { filter: filter.to_owned(), format: LogFormat::Json, queue: 64 };
     assert!(matches!(init(&plan("a=b=c")), Err(TelemetryError::Filter(_))));
 
     let telemetry = init(&plan("off")).unwrap();
