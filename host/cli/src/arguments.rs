@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use chassis_capabilities::failpoint;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
@@ -89,6 +90,7 @@ impl Sources {
         options.manifest.clone_from(&self.manifest);
         options.runtime_config.clone_from(&self.runtime_config);
         options.settings.clone_from(&self.config);
+        options.reserved_variables.extend(failpoint::VARIABLE.map(str::to_owned));
         Ok(options)
     }
 }

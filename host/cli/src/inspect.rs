@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::arguments::{Mail, Output, Ps, Queue, QueueCommand, Token, TokenCommand};
+use crate::print;
 
 pub(crate) fn ps(arguments: &Ps) -> anyhow::Result<()> {
     let items = arguments.target.client()?.list("/v1/components")?;
@@ -23,12 +24,9 @@ pub(crate) fn mail(arguments: &Mail) -> anyhow::Result<()> {
     };
     let mail = client.get(&format!("/v1/mailbox/{}", segment(id)?))?;
     match arguments.output {
-        Output { json: true } => print_line(&mail.to_string()),
-        Output { json: false } => {
-            print_line(&format!("{}\n{}", text(&mail, "headers").replace("\r\n", "\n"), text(&mail, "text")))
-        }
+        Output { json: true } => print::line(mail),
+        Output { json: false } => print::line(letter(&mail)),
     }
-    Ok(())
 }
 
 pub(crate) fn queue(arguments: &Queue) -> anyhow::Result<()> {
@@ -44,8 +42,7 @@ pub(crate) fn queue(arguments: &Queue) -> anyhow::Result<()> {
         }
         Some(QueueCommand::Replay { id }) => {
             client.send(Method::POST, &format!("/v1/dead-letters/{}/replay", segment(id)?), None)?;
-            print_line(&format!("{id} is back in its queue"));
-            Ok(())
+            done(arguments.output, &json!({ "id": id, "replayed": true }), &format!("{id} is back in its queue"))
         }
     }
 }
@@ -59,17 +56,26 @@ pub(crate) fn token(arguments: &Token) -> anyhow::Result<()> {
         }
         TokenCommand::Create { name, role } => {
             let made = client.send(Method::POST, "/v1/tokens", Some(&json!({ "name": name, "role": role })))?;
-            match arguments.output {
-                Output { json: true } => print_line(&made.to_string()),
-                Output { json: false } => print_line(&text(&made, "token")),
-            }
-            Ok(())
+            done(arguments.output, &made, &text(&made, "token"))
         }
         TokenCommand::Revoke { id } => {
             client.send(Method::DELETE, &format!("/v1/tokens/{}", segment(id)?), None)?;
-            print_line(&format!("{id} is revoked"));
-            Ok(())
+            done(arguments.output, &json!({ "id": id, "revoked": true }), &format!("{id} is revoked"))
         }
+    }
+}
+
+/// A mail as it was sent: its head, an empty line, its text.
+fn letter(mail: &Value) -> String {
+    let head = text(mail, "headers").replace("\r\n", "\n");
+    format!("{}\n\n{}", head.trim_end(), text(mail, "text"))
+}
+
+/// Say what was done.
+fn done(output: Output, document: &Value, words: &str) -> anyhow::Result<()> {
+    match output {
+        Output { json: true } => print::line(document),
+        Output { json: false } => print::line(words),
     }
 }
 
@@ -81,8 +87,7 @@ fn segment(id: &str) -> anyhow::Result<&str> {
 
 fn print_list(output: Output, items: &[Value], columns: &[&str]) -> anyhow::Result<()> {
     if output.json {
-        print_line(&serde_json::to_string(items)?);
-        return Ok(());
+        return print::line(serde_json::to_string(items)?);
     }
     let heads = columns.iter().map(|column| column.to_uppercase()).collect();
     let rows = items.iter().map(|item| columns.iter().map(|column| text(item, column)).collect());
@@ -94,7 +99,7 @@ fn print_list(output: Output, items: &[Value], columns: &[&str]) -> anyhow::Resu
         .collect();
     for row in &table {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        print_line(cells.collect::<Vec<_>>().join("  ").trim_end());
+        print::line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
 }
@@ -114,11 +119,6 @@ fn text(value: &Value, path: &str) -> String {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of the command")]
-fn print_line(line: &str) {
-    println!("{line}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +130,14 @@ mod tests {
         assert_eq!(text(&value, "to"), "x, y");
         assert_eq!(text(&value, "none"), "-");
         assert_eq!(text(&value, "a.c"), "-");
+    }
+
+    #[test]
+    fn a_letter_has_an_empty_line_below_its_head() {
+        for end in ["", "\r\n", "\r\n\r\n"] {
+            let mail = json!({ "headers": format!("From: a\r\nTo: b{end}"), "text": "Hello\n" });
+            assert_eq!(letter(&mail), "From: a\nTo: b\n\nHello\n");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::arguments::Routes;
+use crate::print;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -10,7 +11,6 @@ struct Row<'a> {
     component: &'a str,
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub(crate) fn run(arguments: &Routes) -> anyhow::Result<()> {
     let (plan, _warnings) = chassis_config::load_from_process(&arguments.sources.options()?)?;
     let rows: Vec<Row<'_>> = plan
@@ -19,12 +19,11 @@ pub(crate) fn run(arguments: &Routes) -> anyhow::Result<()> {
         .map(|route| Row { route: route.pattern.to_string(), component: route.component.as_str() })
         .collect();
     if arguments.json {
-        println!("{}", serde_json::to_string(&rows)?);
-        return Ok(());
+        return print::line(serde_json::to_string(&rows)?);
     }
     let width = rows.iter().map(|row| row.route.len()).max().unwrap_or(0);
     for row in rows {
-        println!("{:width$}  {}", row.route, row.component);
+        print::line(format_args!("{:width$}  {}", row.route, row.component))?;
     }
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,12 @@ use serde::{Deserialize, Serialize};
 const FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "format";
 const LOCK_FILE: &str = "host.lock";
+/// `chassis ps` and its like hold the lock for a moment, to see whether a host does: one that starts tries so often,
+const LOCK_TRIES: u32 = 50;
+/// and waits so long in between, before it says that the folder is in use.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// Others than the owner and the group may write.
+const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// How the running host is found; kept in the locked file, so that it is true as long as the lock is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,17 +59,18 @@ pub(crate) struct StateDir {
 
 impl StateDir {
     /// Make the folder where it is missing, lock it, and check its format.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn open(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("the state folder {}", path.display());
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
             .with_context(|| format!("cannot make {}", what()))?;
+        check_owner(path)?;
         let lock_path = path.join(LOCK_FILE);
         let lock = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
         let lock = lock.with_context(|| format!("cannot open {}", lock_path.display()))?;
-        match lock.try_lock() {
+        match try_lock(&lock).await {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(already_running(&lock, path)),
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {}", what())),
@@ -87,6 +95,29 @@ impl StateDir {
         };
         write().with_context(|| format!("cannot write to the state folder {}", self.path.display()))
     }
+}
+
+async fn try_lock(lock: &File) -> Result<(), TryLockError> {
+    for _ in 1..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+            decided => return decided,
+        }
+    }
+    lock.try_lock()
+}
+
+/// Compiled code is in the folder, and whoever writes it decides what this host does.
+fn check_owner(path: &Path) -> anyhow::Result<()> {
+    let metadata = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    let mode = metadata.permissions().mode();
+    if mode & WRITABLE_BY_ALL != 0 {
+        bail!(
+            "anybody may write to the state folder {0}: `chmod go-w {0}`, or give another by --state-dir",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 fn already_running(mut lock: &File, path: &Path) -> String {
@@ -134,28 +165,53 @@ mod tests {
         Running { pid: 7, gateway: "http://127.0.0.1:1".to_owned(), admin: "http://127.0.0.1:2".to_owned() }
     }
 
-    #[test]
-    fn a_second_host_is_told_of_the_first() {
+    #[tokio::test]
+    async fn a_second_host_is_told_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
-        let first = StateDir::open(folder.path()).unwrap();
-        let early = StateDir::open(folder.path()).unwrap_err().to_string();
+        let first = StateDir::open(folder.path()).await.unwrap();
+        let early = StateDir::open(folder.path()).await.unwrap_err().to_string();
         assert!(early.contains("which is starting"), "{early}");
         first.announce(&running()).unwrap();
         assert_eq!(Running::find(folder.path()).unwrap(), running());
-        let late = StateDir::open(folder.path()).unwrap_err().to_string();
+        let late = StateDir::open(folder.path()).await.unwrap_err().to_string();
         assert!(late.contains("process id 7 at http://127.0.0.1:1"), "{late}");
         drop(first);
         let nobody = Running::find(folder.path()).unwrap_err().to_string();
         assert!(nobody.contains("no host runs"), "{nobody}");
-        StateDir::open(folder.path()).unwrap();
+        StateDir::open(folder.path()).await.unwrap();
     }
 
-    #[test]
-    fn a_folder_of_another_format_is_refused() {
+    #[tokio::test]
+    async fn one_who_only_looks_does_not_keep_a_host_from_starting() {
         let folder = tempfile::tempdir().unwrap();
-        drop(StateDir::open(folder.path()).unwrap());
+        drop(StateDir::open(folder.path()).await.unwrap());
+        let looking = File::open(folder.path().join(LOCK_FILE)).unwrap();
+        looking.try_lock_shared().unwrap();
+        let (opened, ()) = tokio::join!(StateDir::open(folder.path()), async {
+            tokio::time::sleep(LOCK_PAUSE).await;
+            looking.unlock().unwrap();
+        });
+        opened.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_anybody_may_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o777);
+        let refused = StateDir::open(folder.path()).await.unwrap_err().to_string();
+        assert!(refused.contains("anybody may write"), "{refused}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was put there");
+        mode(0o755);
+        StateDir::open(folder.path()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_another_format_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(StateDir::open(folder.path()).await.unwrap());
         std::fs::write(folder.path().join(FORMAT_FILE), "99\n").unwrap();
-        let refused = StateDir::open(folder.path()).unwrap_err().to_string();
+        let refused = StateDir::open(folder.path()).await.unwrap_err().to_string();
         assert!(refused.contains("format «99»"), "{refused}");
     }
 }

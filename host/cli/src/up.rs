@@ -1,5 +1,6 @@
 //! `chassis up`: the story of a run.
 
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chassis_admin::{MetricsSource, Sources, TokenStore};
 use chassis_capabilities::clock::{Clock, SystemClock};
+use chassis_capabilities::failpoint;
 use chassis_capabilities::lender::Lender;
 use chassis_config::name::ComponentName;
 use chassis_config::plan::Plan;
@@ -20,8 +22,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Up;
+use crate::parts::Parts;
 use crate::signals::Signals;
 use crate::state_dir::{Running, StateDir};
+use crate::{print, process};
 
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -38,30 +42,97 @@ pub(crate) fn run(arguments: &Up) -> anyhow::Result<()> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let state = StateDir::open(&plan.state_dir)?;
+    process::keep_private();
+    process::raise_descriptors(&plan);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(plan.engine.fast_threads.max(1) as usize)
         .thread_name("chassis-fast")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
+    // Locked until the last thread that may write to it has ended.
+    let state = OnceCell::new();
     let served = runtime.block_on(serve(&plan, &state, &telemetry));
     // A guest that does not end, or a thread that blocks, must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    drop(telemetry);
+    drop((state, telemetry));
     served
 }
 
-async fn serve(plan: &Plan, state: &StateDir, telemetry: &Telemetry) -> anyhow::Result<()> {
+async fn serve(plan: &Plan, state: &OnceCell<StateDir>, telemetry: &Telemetry) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let doing = Cell::new("beginning");
+    let mut serving = tokio::select! {
+        biased;
+        () = signals.next() => {
+            tracing::info!(at = doing.get(), "stopped by a signal before it was ready: nothing was served");
+            return Ok(());
+        }
+        serving = start(plan, state, telemetry, &doing) => serving?,
+    };
+    let by_itself = tokio::select! {
+        () = signals.next() => false,
+        () = serving.stop.cancelled() => true,
+    };
+    tracing::info!("stopping: open requests may end; a second signal ends at once");
+    serving.stop.cancel();
+    tokio::select! {
+        ended = serving.drain() => ended?,
+        () = signals.next() => tracing::warn!("stopped by a second signal"),
+    }
+    anyhow::ensure!(!by_itself, "a part of the host ended by itself; the log says which");
+    Ok(())
+}
+
+/// A host that answers.
+struct Serving {
+    gateway: JoinHandle<anyhow::Result<()>>,
+    worker: JoinHandle<()>,
+    admin: JoinHandle<Result<(), chassis_admin::ServeError>>,
+    host: Arc<Host>,
+    lender: Arc<Lender>,
+    stop: CancellationToken,
+    stop_last: CancellationToken,
+}
+
+impl Serving {
+    /// Let everything end in its order, also where a part of it has failed.
+    async fn drain(&mut self) -> anyhow::Result<()> {
+        let gateway = (&mut self.gateway).await;
+        let worker = (&mut self.worker).await;
+        self.stop_last.cancel();
+        let admin = (&mut self.admin).await;
+        self.host.drain(GUEST_DRAIN).await;
+        self.lender.close().await;
+        gateway.context("the gateway failed")??;
+        worker.context("the worker failed")?;
+        admin.context("the admin side failed")??;
+        Ok(())
+    }
+}
+
+/// Everything up to the line `ready`. It may be dropped at any point: what it does to the state is done whole or not at
+/// all, and the child that compiles ends with it. `doing` tells what it is at.
+async fn start(
+    plan: &Plan,
+    state: &OnceCell<StateDir>,
+    telemetry: &Telemetry,
+    doing: &Cell<&'static str>,
+) -> anyhow::Result<Serving> {
+    doing.set("locking the state folder");
+    let opened = StateDir::open(&plan.state_dir).await?;
+    let state = state.get_or_init(|| opened);
     let gateway_socket = bind(plan.listeners.gateway, "--listen")?;
     let admin_socket = bind(plan.listeners.admin, "--admin")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    doing.set("opening the state");
     let tokens = Arc::new(TokenStore::open(&plan.state_dir, clock.now()).await?);
     let lender = Arc::new(Lender::open(plan, Arc::clone(&clock)).await?);
     let compiler = std::env::current_exe().context("cannot tell where this binary is")?;
+    doing.set("loading components");
     let host = Arc::new(Host::start(plan, Options { lender: Arc::clone(&lender), compiler }).await?);
 
+    doing.set("opening the doors");
     let sources = Sources {
         engine: Arc::clone(&host) as _,
         routes: plan.routes.clone(),
@@ -77,36 +148,21 @@ async fn serve(plan: &Plan, state: &StateDir, telemetry: &Telemetry) -> anyhow::
         gateway: format!("http://{}", gateway.local_addr()?),
         admin: format!("http://{}", admin.local_addr()?),
     };
-    let stop = CancellationToken::new();
-    let stop_last = CancellationToken::new();
-    let gateway = spawn_gateway(plan, gateway, Arc::clone(&host), &stop)?;
-    let worker = spawn_worker(plan, &lender, &host, clock, &stop);
-    let admin = spawn_admin(plan, admin, sources, &stop_last);
-    state.announce(&running)?;
-    announce(plan, &running);
-
-    tokio::select! {
-        () = signals.next() => {}
-        () = stop.cancelled() => {}
-    }
-    tracing::info!("stopping: open requests may end; a second signal ends at once");
-    stop.cancel();
-    let drained = async {
-        let ended = gateway.await.context("the gateway failed")?;
-        worker.await.context("the worker failed")?;
-        stop_last.cancel();
-        admin.await.context("the admin side failed")??;
-        host.drain(GUEST_DRAIN).await;
-        lender.close().await;
-        ended
+    let (stop, stop_last) = (CancellationToken::new(), CancellationToken::new());
+    let parts = Parts::new(stop.clone());
+    let serving = Serving {
+        gateway: spawn_gateway(plan, gateway, Arc::clone(&host), (&parts, &stop))?,
+        worker: spawn_worker(plan, &lender, &host, clock, (&parts, &stop)),
+        admin: spawn_admin(plan, admin, sources, (&parts, &stop_last)),
+        host,
+        lender,
+        stop,
+        stop_last,
     };
-    tokio::select! {
-        ended = drained => ended,
-        () = signals.next() => {
-            tracing::warn!("stopped by a second signal");
-            Ok(())
-        }
-    }
+    state.announce(&running)?;
+    failpoint::arm();
+    announce(plan, &running);
+    Ok(serving)
 }
 
 fn metrics_source(telemetry: &Telemetry) -> MetricsSource {
@@ -118,16 +174,14 @@ fn spawn_gateway(
     plan: &Plan,
     listener: TcpListener,
     host: Arc<Host>,
-    stop: &CancellationToken,
+    (parts, stop): (&Parts, &CancellationToken),
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
     let routes = plan.routes.iter().map(|route| (route.pattern.clone(), route.component.clone()));
     let routes: Router<ComponentName> =
         Router::new(routes).map_err(|duplicates| anyhow::anyhow!("duplicate routes: {duplicates:?}"))?;
     let settings = chassis_gateway::Settings { application: plan.application.clone(), policy: plan.gateway.clone() };
     let stop = stop.clone();
-    Ok(tokio::spawn(async move {
-        // Whoever ends the gateway ends the host.
-        let _end = stop.clone().drop_guard();
+    Ok(parts.spawn("gateway", async move {
         let drained = chassis_gateway::serve(listener, settings, routes, host, stop.cancelled()).await?;
         if let chassis_gateway::Drained::Cut(connections) = drained {
             tracing::warn!(connections, "cut off requests that did not end by the drain deadline");
@@ -141,7 +195,7 @@ fn spawn_worker(
     lender: &Lender,
     host: &Arc<Host>,
     clock: Arc<dyn Clock>,
-    stop: &CancellationToken,
+    (runner, stop): (&Parts, &CancellationToken),
 ) -> JoinHandle<()> {
     let outboxes = lender.outboxes().into_iter();
     let parts = chassis_worker::Parts {
@@ -152,7 +206,7 @@ fn spawn_worker(
     };
     let settings = chassis_worker::Settings::from_plan(plan);
     let stop = stop.clone();
-    tokio::spawn(async move {
+    runner.spawn("worker", async move {
         // What was cut off has gone back to its queue; the worker has said so.
         let _drained = chassis_worker::run(parts, settings, stop.cancelled()).await;
     })
@@ -162,10 +216,10 @@ fn spawn_admin(
     plan: &Plan,
     listener: TcpListener,
     sources: Sources,
-    stop: &CancellationToken,
+    (parts, stop): (&Parts, &CancellationToken),
 ) -> JoinHandle<Result<(), chassis_admin::ServeError>> {
     let (policy, stop) = (plan.admin.clone(), stop.clone());
-    tokio::spawn(async move { chassis_admin::serve(listener, &policy, sources, stop.cancelled()).await })
+    parts.spawn("admin", async move { chassis_admin::serve(listener, &policy, sources, stop.cancelled()).await })
 }
 
 /// Take the address without answering yet: a port in use is told before anything is compiled.
@@ -179,18 +233,23 @@ fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpSocket> {
     bound().with_context(|| format!("cannot listen on {address}; give another address by {option}"))
 }
 
-#[expect(clippy::print_stdout, reason = "scripts wait for this line")]
 fn announce(plan: &Plan, running: &Running) {
-    eprintln!("\n{} {} answers at {}", plan.application.name, plan.application.version, running.gateway);
+    print::note(format_args!(
+        "\n{} {} answers at {}",
+        plan.application.name, plan.application.version, running.gateway
+    ));
     let width = plan.routes.iter().map(|route| route.pattern.to_string().len()).max().unwrap_or(0);
     for route in &plan.routes {
-        eprintln!("  {:width$}  {}", route.pattern.to_string(), route.component);
+        print::note(format_args!("  {:width$}  {}", route.pattern.to_string(), route.component));
     }
-    eprintln!("state: {}", plan.state_dir.display());
-    eprintln!("admin: {}, with the token in {}", running.admin, admin_token(&plan.state_dir).display());
-    eprintln!("look in: chassis ps | mail | queue --state-dir {}", plan.state_dir.display());
-    eprintln!("stop: Ctrl-C\n");
-    println!("ready gateway={} admin={}", running.gateway, running.admin);
+    print::note(format_args!("state: {}", plan.state_dir.display()));
+    print::note(format_args!("admin: {}, with the token in {}", running.admin, admin_token(&plan.state_dir).display()));
+    print::note(format_args!("look in: chassis ps | mail | queue --state-dir {}", plan.state_dir.display()));
+    print::note("stop: Ctrl-C\n");
+    // Scripts wait for this line. Whoever serves does not end because nobody listens to that.
+    if let Err(error) = print::line(format_args!("ready gateway={} admin={}", running.gateway, running.admin)) {
+        tracing::warn!("could not say that the host is ready: {error:#}");
+    }
 }
 
 /// The file of the first admin token.
