@@ -28,12 +28,13 @@ pub(crate) fn complete(document: &OpenApi, name: &str, version: &str) -> Result<
 fn problem_schema() -> Value {
     json!({
         "type": "object",
-        "required": ["type", "title", "status"],
+        "required": ["type", "title", "status", "detail"],
         "properties": {
             "type": { "type": "string", "format": "uri-reference" },
             "title": { "type": "string" },
             "status": { "type": "integer" },
             "detail": { "type": "string" },
+            "instance": { "type": "string", "format": "uri-reference" },
             "traceId": { "type": "string" },
             "errors": { "type": "array", "items": {
                 "type": "object",

@@ -1,5 +1,5 @@
-//! Errors as clients see them: `application/problem+json` (RFC 9457) with a `type` from a closed table, the trace id,
-//! and JSON Pointers to what is wrong.
+//! Errors as clients see them: `application/problem+json` (RFC 9457) with a `type` from a closed table, the ids of the
+//! request and of its trace, and JSON Pointers to what is wrong.
 //!
 //! A problem has two texts: `detail` is for the client, [`Problem::internal`] takes one for the log only.
 
@@ -8,15 +8,19 @@ mod table;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 pub use self::table::ProblemType;
+use crate::trace;
 use crate::values::violation::{Rule, Violation, Violations};
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Names the request, in what the host hands to a component.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An error that is answered to a client.
 #[derive(Debug, Clone)]
@@ -27,6 +31,21 @@ pub struct Problem {
     place: Place,
     headers: Vec<(HeaderName, HeaderValue)>,
     for_log: Option<String>,
+}
+
+/// The request that a problem is about, by the names that the host gave it; without one where it gave none.
+#[derive(Debug, Clone, Default)]
+pub struct Occurrence {
+    request_id: Option<String>,
+    trace_id: Option<String>,
+}
+
+impl Occurrence {
+    /// Read the headers of a request.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let request_id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        Self { request_id, trace_id: trace::id(headers).map(str::to_owned) }
+    }
 }
 
 /// What the pointers of `errors` point into.
@@ -109,9 +128,9 @@ impl Problem {
         self.for_log.as_deref()
     }
 
-    /// The response, with the id of the request's trace where there is one.
-    pub fn render(&self, trace_id: Option<&str>) -> Response {
-        let body = self.document(trace_id).to_string();
+    /// The response to the request that it is about.
+    pub fn render(&self, occurrence: &Occurrence) -> Response {
+        let body = self.document(occurrence).to_string();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.kind.status();
         for (name, value) in &self.headers {
@@ -122,16 +141,17 @@ impl Problem {
         response
     }
 
-    fn document(&self, trace_id: Option<&str>) -> Value {
+    fn document(&self, occurrence: &Occurrence) -> Value {
         let mut members = Map::new();
         members.insert("type".into(), self.kind.uri().into());
         members.insert("title".into(), self.kind.title().into());
         members.insert("status".into(), self.kind.status().as_u16().into());
-        if let Some(detail) = &self.detail {
-            members.insert("detail".into(), detail.as_str().into());
+        members.insert("detail".into(), self.detail.as_deref().unwrap_or(self.kind.meaning()).into());
+        if let Some(request_id) = &occurrence.request_id {
+            members.insert("instance".into(), format!("urn:uuid:{request_id}").into());
         }
-        if let Some(trace_id) = trace_id {
-            members.insert("traceId".into(), trace_id.into());
+        if let Some(trace_id) = &occurrence.trace_id {
+            members.insert("traceId".into(), trace_id.as_str().into());
         }
         if !self.errors.is_empty() {
             members.insert("errors".into(), self.errors.iter().map(|e| self.place.error(e)).collect());
@@ -169,9 +189,9 @@ impl From<StatusCode> for Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Renders it and keeps it beside the response, so that [`crate::Service`] can add the trace id and log it.
+    /// Renders it and keeps it beside the response, so that [`crate::Service`] can add the ids of the request and log it.
     fn into_response(self) -> Response {
-        let mut response = self.render(None);
+        let mut response = self.render(&Occurrence::default());
         response.extensions_mut().insert(self);
         response
     }
@@ -197,11 +217,18 @@ mod tests {
     #[test]
     fn a_document_has_the_members_of_rfc_9457() {
         let problem = Problem::validation(&Violations::one("/email", Rule::new("invalid", "is no address")));
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_static("01932c07-209c-7a55-a27b-1a4f1b5a2a61"));
+        let traceparent = HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        headers.insert("traceparent", traceparent);
+        let occurrence = Occurrence::of(&headers);
         assert_eq!(
-            problem.document(Some("abc")),
+            problem.document(&occurrence),
             json!({
                 "type": "/problems/validation", "title": ProblemType::Validation.title(), "status": 422,
-                "traceId": "abc",
+                "detail": "The body is JSON, but does not hold what is asked for.",
+                "instance": "urn:uuid:01932c07-209c-7a55-a27b-1a4f1b5a2a61",
+                "traceId": "0af7651916cd43dd8448eb211c80319c",
                 "errors": [{ "pointer": "/email", "code": "invalid", "detail": "is no address" }],
             })
         );
@@ -210,13 +237,14 @@ mod tests {
     #[test]
     fn internal_texts_stay_inside() {
         let problem = Problem::internal("password=hunter2");
-        assert!(!problem.document(None).to_string().contains("hunter2"));
+        assert!(!problem.document(&Occurrence::default()).to_string().contains("hunter2"));
         assert_eq!(problem.for_log(), Some("password=hunter2"));
     }
 
     #[test]
     fn a_challenge_names_the_error_only_where_a_token_was_given() {
-        let challenge = |problem: Problem| problem.render(None).headers()[header::WWW_AUTHENTICATE].clone();
+        let challenge =
+            |problem: Problem| problem.render(&Occurrence::default()).headers()[header::WWW_AUTHENTICATE].clone();
         assert_eq!(challenge(Problem::unauthorized(None, "log in first")), "Bearer realm=\"chassis\"");
         assert_eq!(
             challenge(Problem::unauthorized(Some("invalid_token"), "it has expired")),
@@ -228,7 +256,7 @@ mod tests {
     fn retry_after_rounds_up() {
         let header = |ms| {
             let problem = Problem::new(ProblemType::Overloaded).retry_after(Duration::from_millis(ms));
-            problem.render(None).headers()[header::RETRY_AFTER].clone()
+            problem.render(&Occurrence::default()).headers()[header::RETRY_AFTER].clone()
         };
         assert_eq!((header(0), header(1), header(1000), header(1001)), (1.into(), 1.into(), 1.into(), 2.into()));
     }

@@ -16,9 +16,9 @@ use crate::environment::Environment;
 use crate::events::Event;
 use crate::health::{self, Check};
 use crate::json::Json;
-use crate::problem::{MEDIA_TYPE, Problem, ProblemType};
+use crate::problem::{MEDIA_TYPE, Occurrence, Problem, ProblemType};
 use crate::routes::Routes;
-use crate::{bindings, log, openapi, trace};
+use crate::{bindings, log, openapi};
 
 /// Header by which the host shows that a request to a private path comes from itself.
 pub const DELIVERY_TOKEN_HEADER: &str = "chassis-delivery-token";
@@ -82,7 +82,7 @@ impl<C: Component> Service<C> {
 
     /// Answer a request.
     pub async fn respond(&self, mut request: Request) -> Response {
-        let trace_id = trace::id(request.headers()).map(str::to_owned);
+        let occurrence = Occurrence::of(request.headers());
         let is_head = request.method() == Method::HEAD;
         let response = if request.uri().path().starts_with(PRIVATE_PREFIX) {
             self.private(request).await
@@ -95,7 +95,7 @@ impl<C: Component> Service<C> {
             }
             response
         };
-        let mut response = finish(response, trace_id.as_deref());
+        let mut response = finish(response, &occurrence);
         if is_head {
             *response.body_mut() = Body::empty();
         }
@@ -158,8 +158,8 @@ fn wrong_method(allowed: &'static str) -> Response {
     Problem::new(ProblemType::MethodNotAllowed).header(header::ALLOW, allow).into_response()
 }
 
-/// Every error leaves as a problem with the trace id, also where it did not begin as one; faults are logged here, once.
-fn finish(mut response: Response, trace_id: Option<&str>) -> Response {
+/// Every error leaves as a problem with the ids of its request, also where it did not begin as one; faults are logged here, once.
+fn finish(mut response: Response, occurrence: &Occurrence) -> Response {
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
         None if is_bare_error(&response) => Problem::from(response.status()),
@@ -168,7 +168,7 @@ fn finish(mut response: Response, trace_id: Option<&str>) -> Response {
     if let Some(reason) = problem.for_log() {
         log::error("a request failed", json!({ "reason": reason, "type": problem.kind().uri() }));
     }
-    let mut rendered = problem.render(trace_id);
+    let mut rendered = problem.render(occurrence);
     // What was said beside the problem stays: Allow, Deprecation, Link.
     for (name, value) in response.headers() {
         if !rendered.headers().contains_key(name) && name != header::CONTENT_LENGTH {

@@ -16,9 +16,10 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// What is hashed where there is no account, so that nobody learns from the time that there is none.
+/// What is hashed where there is no account, so that nobody learns from the time that there is none. The password that
+/// fits it opens nothing.
 const DECOY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$Y2hhc3Npcy1kZWNveS1zYWx0$ZWsNuPU18tQIDbDr6oWNMqNOx9qRJnJjqXqUrFhp8aM";
+    "$argon2id$v=19$m=19456,t=2,p=1$Y2hhc3Npcy1kZWNveS1zYWx0$GcSSnStucBPJuLTf7CnrAQ5hnEPfOzwZQfaln/CfpV0";
 
 /// Hashing failed; not because of the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,15 +55,17 @@ pub fn verify(password: &str, stored: Option<&str>) -> bool {
     if text::length(password, 0..=CHARACTERS_MAX).is_err() {
         return false;
     }
-    let fits = PasswordHash::new(stored.unwrap_or(DECOY))
-        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
-    fits && stored.is_some()
+    fits(password, stored) && stored.is_some()
+}
+
+/// Whether a password is the one of this hash, or of the decoy where there is none.
+fn fits(password: &str, stored: Option<&str>) -> bool {
+    PasswordHash::new(stored.unwrap_or(DECOY))
+        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
 
     #[test]
@@ -101,19 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn no_account_takes_as_long_as_a_wrong_password() {
-        let stored = hash("correct horse", [7; 16]).unwrap();
-        let time = |stored: Option<&str>| {
-            let start = Instant::now();
-            assert!(!verify("wrong horse", stored));
-            start.elapsed()
-        };
-        let pairs: Vec<_> = (0..9).map(|_round| (time(Some(&stored)), time(None))).collect();
-        let known = pairs.iter().map(|pair| pair.0).min().unwrap();
-        let unknown = pairs.iter().map(|pair| pair.1).min().unwrap();
-        // Without a hash it would take microseconds. Finer than this a busy machine cannot tell; the hashes have equal
-        // parameters, which the test above asks.
-        assert!(unknown > known / 10 && unknown > Duration::from_millis(1), "{known:?} and {unknown:?}");
+    fn no_account_takes_the_work_of_a_wrong_password() {
+        // Only who has hashed it knows that this is the decoy's; its parameters are those of all hashes, as asked above.
+        assert!(fits("the password of the decoy", None));
+        assert!(!fits("another", None));
+        assert!(!verify("the password of the decoy", None), "and still there is no account");
     }
 
     #[test]

@@ -4,11 +4,11 @@
 use axum::http::StatusCode;
 
 macro_rules! problem_types {
-    ($($(#[$doc:meta])* $name:ident = $status:ident, $slug:literal, $title:literal;)+) => {
+    ($($(#[doc = $meaning:literal])+ $name:ident = $status:ident, $slug:literal, $title:literal;)+) => {
         /// What kind of problem it is. Programs tell problems apart by its URI, `/problems/<slug>`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ProblemType {
-            $($(#[$doc])* $name,)+
+            $($(#[doc = $meaning])+ $name,)+
         }
 
         impl ProblemType {
@@ -33,6 +33,13 @@ macro_rules! problem_types {
             pub const fn title(self) -> &'static str {
                 match self {
                     $(Self::$name => $title,)+
+                }
+            }
+
+            /// What it means, for a problem that has nothing more to say.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($meaning),+).trim_ascii(),)+
                 }
             }
 
