@@ -28,10 +28,12 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 }
 
 /// The command line as a person would type it.
-fn shown(command: &Command) -> String {
+pub(crate) fn shown(command: &Command) -> String {
     let mut line = String::new();
     for (name, value) in command.get_envs() {
-        if let Some(value) = value {
+        // What a command has of our own environment is nothing to type.
+        let inherited = std::env::var_os(name);
+        if let Some(value) = value.filter(|value| inherited.as_deref() != Some(value)) {
             let _infallible = write!(line, "{}='{}' ", name.to_string_lossy(), value.to_string_lossy());
         }
     }
@@ -39,9 +41,22 @@ fn shown(command: &Command) -> String {
     line.push_str(&program.to_string_lossy());
     for argument in command.get_args() {
         line.push(' ');
-        line.push_str(&argument.to_string_lossy());
+        line.push_str(&quoted(&argument.to_string_lossy()));
     }
     line
+}
+
+/// An argument in quotes, where a shell would otherwise take it apart. `$NAME` still stands for a variable.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    let escaped = argument.chars().fold(String::new(), |text, c| match c {
+        '\\' | '"' | '`' => format!("{text}\\{c}"),
+        _ => format!("{text}{c}"),
+    });
+    format!("\"{escaped}\"")
 }
 
 /// Adds the target for components when the toolchain lacks it, and says so.
@@ -59,4 +74,17 @@ pub(crate) fn ensure_wasm_target(workspace: &Workspace) -> anyhow::Result<()> {
     run(Command::new("rustup").current_dir(&workspace.root).args(["target", "add", WASM_TARGET])).with_context(|| {
         format!("the target {WASM_TARGET} is needed to build components: add it with `rustup target add {WASM_TARGET}`")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_command_can_be_typed() {
+        let mut command = Command::new("/somewhere/oha");
+        command.env("A", "b c").arg("-H").arg("authorization: Bearer $TOKEN").arg("say \"it\"").arg("http://a/?b=c");
+        let expected = r#"A='b c' oha -H "authorization: Bearer $TOKEN" "say \"it\"" "http://a/?b=c""#;
+        assert_eq!(shown(&command), expected);
+    }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 
 use crate::cargo::{cargo, ensure_wasm_target, run as run_command};
 use crate::migrations;
+use crate::spin;
 use crate::workspace::{Component, WASM_TARGET, Workspace};
 
 /// Arguments of `build-components`.
@@ -18,11 +19,16 @@ pub(crate) struct Arguments {
 
 /// Builds the components that are named.
 pub(crate) fn run_chosen(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<()> {
+    build_named(workspace, &arguments.names)
+}
+
+/// Builds these components; all where none is named.
+pub(crate) fn build_named(workspace: &Workspace, names: &[impl AsRef<str>]) -> anyhow::Result<()> {
     let known: Vec<&str> = workspace.components.iter().map(|component| component.name.as_str()).collect();
-    if let Some(name) = arguments.names.iter().find(|name| !known.contains(&name.as_str())) {
-        bail!("no component «{name}» below components/ or tests/guests/; there are: {}", known.join(", "));
+    if let Some(name) = names.iter().map(AsRef::as_ref).find(|name| !known.contains(name)) {
+        bail!("no component «{name}» below components/, adapters/ or tests/guests/; there are: {}", known.join(", "));
     }
-    let named = |component: &&Component| arguments.names.is_empty() || arguments.names.contains(&component.name);
+    let named = |component: &&Component| names.is_empty() || names.iter().any(|name| name.as_ref() == component.name);
     let chosen: Vec<&Component> = workspace.components.iter().filter(named).collect();
     build(workspace, &chosen)
 }
@@ -44,7 +50,7 @@ fn build(workspace: &Workspace, components: &[&Component]) -> anyhow::Result<()>
         embed(workspace, component).with_context(|| format!("component «{}»", component.name))?;
         publish(workspace, component).with_context(|| format!("component «{}»", component.name))?;
     }
-    Ok(())
+    spin::run_where_built(workspace)
 }
 
 /// Writes `migrations/<name>/*.sql` into the component's file, whole or not at all, and only where that changes it.
@@ -83,7 +89,7 @@ fn publish(workspace: &Workspace, component: &Component) -> anyhow::Result<()> {
 }
 
 /// A reader sees the old file or the new one, never a half.
-fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write as _;
     let folder = file.parent().context("a component's file has a folder")?;
     let mut fresh = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("in {}", folder.display()))?;

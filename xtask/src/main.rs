@@ -3,13 +3,16 @@
 //! It needs nothing but cargo, rustup and a C compiler. What a person runs and what continuous integration runs is the
 //! same `cargo xtask test`.
 
+mod bench;
 mod cargo;
 mod components;
 mod migrations;
+mod spin;
 mod steps;
 mod supply_chain;
 mod test;
 mod tidy;
+mod tools;
 mod up;
 mod workspace;
 
@@ -40,8 +43,12 @@ enum Verb {
     Up(up::Arguments),
     /// Run all checks; stop at the first that fails.
     Test(test::Arguments),
+    /// Measure components against the same code without them.
+    Bench(bench::Arguments),
     /// Build the components and the guests for tests, and put each one's migrations into its file.
     BuildComponents(components::Arguments),
+    /// Compose the components that the manifest gives dependencies as Spin does, and check that Spin could run them.
+    ComposeSpin,
     /// Check the rules of the house: dependency arrows, the rooms of each component, file sizes and the like.
     Tidy,
 }
@@ -61,7 +68,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.verb {
         Verb::Up(arguments) => up::run(&workspace, arguments),
         Verb::Test(arguments) => test::run(&workspace, arguments),
+        Verb::Bench(arguments) => bench::run(&workspace, arguments),
         Verb::BuildComponents(arguments) => components::run_chosen(&workspace, arguments).map(|()| ExitCode::SUCCESS),
+        Verb::ComposeSpin => spin::run(&workspace).map(|()| ExitCode::SUCCESS),
         Verb::Tidy => tidy::run(&workspace.root).map(|()| ExitCode::SUCCESS),
     }
 }

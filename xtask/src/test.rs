@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::cargo::{cargo, ensure_wasm_target, run as run_command};
 use crate::steps::Steps;
 use crate::workspace::{WASM_TARGET, Workspace};
-use crate::{components, supply_chain, tidy, up};
+use crate::{bench, components, spin, supply_chain, tidy, up};
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,9 @@ enum Step {
     Deny,
     /// Build components and guests, with their migrations inside
     Components,
-    /// Build the host
+    /// What Spin composes: only interfaces of Spin's are imported, and one HTTP handler is exported
+    Spin,
+    /// Build the host, the one that dies on purpose, and the native twin that components are compared with
     Host,
     /// Unit tests and the contract suites of the capabilities
     Unit,
@@ -54,6 +56,7 @@ impl Step {
             Self::Doc => "documentation",
             Self::Deny => "dependencies (cargo-deny)",
             Self::Components => "build components",
+            Self::Spin => "composition for Spin",
             Self::Host => "build host",
             Self::Unit => "unit tests and contract suites",
             Self::Integration => "integration and conformance tests",
@@ -74,7 +77,8 @@ impl Step {
             Self::Doc => documentation(workspace),
             Self::Deny => supply_chain::run(workspace),
             Self::Components => components::run(workspace),
-            Self::Host => up::build_host(workspace),
+            Self::Spin => spin::run(workspace),
+            Self::Host => hosts(workspace),
             Self::Unit => unit(workspace),
             Self::Integration => suites(workspace, |suite| suite != E2E),
             Self::E2e => suites(workspace, |suite| suite == E2E),
@@ -98,9 +102,25 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
+/// What only hosts with failpoints have is looked at as well.
 fn clippy(workspace: &Workspace) -> anyhow::Result<()> {
-    let arguments = ["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    run_command(cargo(workspace).args(arguments))
+    for features in [&[][..], &FAILPOINTS] {
+        let mut command = cargo(workspace);
+        command.args(["clippy", "--release", "--locked", "--workspace", "--all-targets"]).args(features);
+        run_command(command.args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+/// How a host is built that dies on purpose. It stands beside the one that is shipped, under a name of its own.
+const FAILPOINTS: [&str; 2] = ["--features", "chassis/failpoints"];
+
+fn hosts(workspace: &Workspace) -> anyhow::Result<()> {
+    up::build_host(workspace)?;
+    let mut command = cargo(workspace);
+    command.args(["build", "--release", "--locked", "--workspace", "--bin", "chassis-failpoints"]);
+    run_command(command.args(FAILPOINTS))?;
+    bench::build_baseline(workspace)
 }
 
 fn clippy_wasm(workspace: &Workspace) -> anyhow::Result<()> {

@@ -33,7 +33,7 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    fn file_below(&self, target: &Path) -> PathBuf {
+    pub(crate) fn file_below(&self, target: &Path) -> PathBuf {
         target.join(WASM_TARGET).join("release").join(format!("{}.wasm", self.name.replace('-', "_")))
     }
 }
@@ -87,10 +87,13 @@ fn test_targets(packages: &[&Package]) -> Vec<String> {
     names
 }
 
-/// A package is a component if it is a dynamic library below `components/` or `tests/guests/`.
+/// Folders of packages that become `.wasm` files.
+const COMPONENT_FOLDERS: [&str; 3] = ["components", "adapters", "tests/guests"];
+
+/// A package is a component if it is a dynamic library in one of the folders of components.
 fn component(root: &Path, package: &Package) -> Option<Component> {
     let folder = package.manifest_path.as_std_path().parent()?.to_path_buf();
-    let within = folder.starts_with(root.join("components")) || folder.starts_with(root.join("tests/guests"));
+    let within = COMPONENT_FOLDERS.iter().any(|below| folder.starts_with(root.join(below)));
     let dynamic = package.targets.iter().any(|target| target.kind.contains(&TargetKind::CDyLib));
     (within && dynamic).then(|| Component { name: package.name.to_string(), folder })
 }

@@ -98,6 +98,17 @@ fn a_component_that_depends_on_another_or_on_the_host_is_found() {
 }
 
 #[test]
+fn a_tool_that_depends_on_a_component_is_found_unless_it_is_the_native_twin() {
+    finds("xtask/Cargo.toml", &manifest("xtask", &["shop"]), "xtask must not depend on components/shop");
+    finds("tests/Cargo.toml", &manifest("suites", &["shop"]), "tests must not depend on components/shop");
+    let twin = manifest("twin", &["shop", "chassis-kit", "chassis-gateway", "axum", "sqlx"]);
+    assert_eq!(found(&[("tests/baseline/Cargo.toml", &twin)], &[]), Vec::<String>::new());
+    let text = manifest("twin", &["suites"]);
+    let all = found(&[("tests/baseline/Cargo.toml", &text), ("tests/Cargo.toml", &manifest("suites", &[]))], &[]);
+    assert_eq!(all.len(), 1, "{all:#?}");
+}
+
+#[test]
 fn a_host_crate_without_arrows_is_found() {
     finds("host/extra/Cargo.toml", &manifest("chassis-extra", &[]), "add its arrows");
 }
@@ -167,6 +178,9 @@ fn sql_that_nothing_includes_is_found() {
 fn a_wit_package_without_a_released_version_is_found() {
     finds("wit/shop/shop.wit", "package chassis:shop@0.1.0-rc.1;\n", "not a released version");
     finds("wit/shop/shop.wit", "package chassis:shop;\n", "has no version");
+    finds("adapters/other/wit/world.wit", "package chassis:other@0.1.0-rc.1;\n", "not a released version");
+    let copied = [("adapters/other/wit/deps/theirs/theirs.wit", "package other:theirs@0.1.0-draft;\n")];
+    assert_eq!(found(&copied, &[]), Vec::<String>::new());
 }
 
 #[test]
