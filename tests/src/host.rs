@@ -1,6 +1,7 @@
 //! A running `chassis up`.
 
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
-use crate::{App, host_binary};
+use crate::{App, failpoints_binary, host_binary};
 
 /// Time for a host to be ready: it compiles its components, perhaps with many others beside it.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,9 +27,23 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of the log that are kept, from the beginning.
 const LOG_MAX: usize = 8 << 20;
 
+/// Which host.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The one that is shipped.
+    #[default]
+    Shipped,
+    /// The one that is built with the feature `failpoints`.
+    Failpoints,
+}
+
 /// How to start a host, beside its application.
 #[derive(Debug, Default)]
 pub struct HostOptions {
+    /// Which host.
+    pub program: Program,
+    /// What a shell does before it becomes the host, such as `ulimit -f 1024`; no shell where nothing is given.
+    pub shell: Option<String>,
     /// Where it keeps its state; a fresh folder where none is given.
     pub state_dir: Option<PathBuf>,
     /// Its environment, beside `PATH` and `HOME`.
@@ -42,6 +57,8 @@ pub struct HostOptions {
 pub struct Ended {
     /// Its exit code; none if a signal ended it.
     pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
     /// What it wrote to stdout.
     pub stdout: String,
     /// What it wrote to stderr: log lines and errors.
@@ -211,6 +228,21 @@ impl Host {
         bail!("the log lacks «{text}»:\n{}", self.log())
     }
 
+    /// Waits until the log holds a JSON line with all these members, and answers with that line.
+    ///
+    /// # Errors
+    ///
+    /// If it does not within ten seconds.
+    pub async fn await_line(&self, members: &Value) -> anyhow::Result<Value> {
+        for _ in 0..1000 {
+            if let Some(line) = line_with(&self.log(), members) {
+                return Ok(line);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bail!("no line of the log has {members}:\n{}", self.log())
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors
@@ -280,7 +312,18 @@ fn state_dir(options: &HostOptions) -> anyhow::Result<(Option<TempDir>, PathBuf)
 }
 
 fn command(app: &App, options: &HostOptions, state_dir: &Path) -> anyhow::Result<Command> {
-    let mut command = Command::new(host_binary()?);
+    let program = match options.program {
+        Program::Shipped => host_binary()?,
+        Program::Failpoints => failpoints_binary()?,
+    };
+    let mut command = match &options.shell {
+        None => Command::new(program),
+        Some(before) => {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(format!("{before}; exec \"$0\" \"$@\"")).arg(program);
+            shell
+        }
+    };
     command.current_dir(app.folder()).env_clear().stdin(Stdio::null());
     for name in ["PATH", "HOME", "TMPDIR"] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
@@ -297,6 +340,13 @@ fn command(app: &App, options: &HostOptions, state_dir: &Path) -> anyhow::Result
     }
     command.args(&options.arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     Ok(command)
+}
+
+/// The first line that is a JSON object with all these members.
+fn line_with(log: &str, members: &Value) -> Option<Value> {
+    let members = members.as_object()?;
+    let fits = |line: &Value| members.iter().all(|(name, value)| line.get(name) == Some(value));
+    log.lines().filter_map(|line| serde_json::from_str(line).ok()).find(fits)
 }
 
 /// `ready gateway=http://127.0.0.1:8000 admin=http://127.0.0.1:8001`
@@ -331,7 +381,7 @@ impl Output {
             // A grandchild could hold the stream open: what has come by then is what there is.
             let _late = tokio::time::timeout(Duration::from_secs(5), reader).await;
         }
-        Ended { code: status.code(), stdout: self.stdout.text(), stderr: self.stderr.text() }
+        Ended { code: status.code(), signal: status.signal(), stdout: self.stdout.text(), stderr: self.stderr.text() }
     }
 }
 
@@ -372,6 +422,18 @@ async fn read(stream: impl AsyncRead + Unpin, lines: Lines, mut ready: Option<on
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_has_all_members_that_are_asked_for() {
+        let log = "no json\n{\"a\":1}\n{\"a\":1,\"b\":\"x\",\"c\":[]}\n";
+        let found = |members: Value| line_with(log, &members);
+        assert_eq!(found(serde_json::json!({ "a": 1 })), Some(serde_json::json!({ "a": 1 })));
+        assert_eq!(
+            found(serde_json::json!({ "b": "x", "a": 1 })),
+            Some(serde_json::json!({ "a": 1, "b": "x", "c": [] }))
+        );
+        assert_eq!(found(serde_json::json!({ "a": "1" })), None);
+    }
 
     #[test]
     fn the_ready_line_is_understood() {

@@ -3,7 +3,8 @@
 //! Nothing of the product is linked in. A test writes an [`App`], starts a [`Host`] on free ports with a state folder of
 //! its own, and talks to it; a host that goes out of scope is killed.
 //!
-//! `cargo xtask build-components` and `cargo build --release --workspace --bin chassis` make what is started here.
+//! `cargo xtask build-components` and `cargo build --release --workspace --bin chassis` make what is started here; the hosts
+//! of the suite `fault` are made by `cargo xtask test --only host`.
 
 mod app;
 mod host;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 pub use crate::app::App;
-pub use crate::host::{Ended, Host, HostOptions, Signal, run_to_end};
+pub use crate::host::{Ended, Host, HostOptions, Program, Signal, run_to_end};
 
 /// The folder that cargo builds natively to: this program runs from `<it>/deps`.
 fn release_dir() -> anyhow::Result<PathBuf> {
@@ -30,6 +31,25 @@ fn release_dir() -> anyhow::Result<PathBuf> {
 /// If it has not been built.
 pub fn host_binary() -> anyhow::Result<PathBuf> {
     existing(release_dir()?.join("chassis"), "cargo build --release --workspace --bin chassis")
+}
+
+/// The native twin that components are measured against.
+///
+/// # Errors
+///
+/// If it has not been built.
+pub fn baseline_binary() -> anyhow::Result<PathBuf> {
+    existing(release_dir()?.join("chassis-baseline"), "cargo xtask test --only host")
+}
+
+/// The host's binary with the feature `failpoints`.
+///
+/// # Errors
+///
+/// If it has not been built.
+pub fn failpoints_binary() -> anyhow::Result<PathBuf> {
+    let build = "cargo build --release --workspace --bin chassis-failpoints --features chassis/failpoints";
+    existing(release_dir()?.join("chassis-failpoints"), build)
 }
 
 /// The `.wasm` file of a component or a guest, such as `hello`.

@@ -1,7 +1,7 @@
 //! Who feels it when a component misbehaves, and what it cannot reach?
 
-#[path = "hostile/beside.rs"]
-mod beside;
+#[path = "hostile/attempts.rs"]
+mod attempts;
 #[path = "hostile/calls.rs"]
 mod calls;
 #[path = "hostile/contracts.rs"]
@@ -10,6 +10,8 @@ mod contracts;
 mod grants;
 #[path = "hostile/handles.rs"]
 mod handles;
+#[path = "hostile/losses.rs"]
+mod losses;
 #[path = "hostile/misfits.rs"]
 mod misfits;
 #[path = "hostile/outward.rs"]

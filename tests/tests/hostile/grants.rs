@@ -1,9 +1,11 @@
 //! What a component tries to reach by the platform's interfaces without a grant is denied, and the log says so.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chassis_tests::{App, Host, checkout, component_file};
 use serde_json::{Value, json};
+
+use super::attempts::{Attempt, denied, message};
 
 const OTHERS: &str = r#"
 [variables]
@@ -21,65 +23,46 @@ mail = { from = ["intruder@example.com"] }
 [component.intruder.variables]
 mine = "my own"
 [[trigger.http]]
-route = "/victim"
+route = "/victim/..."
 component = "victim"
 [component.victim]
 source = "intruder.wasm"
 sqlite_databases = ["victim"]
 key_value_stores = ["victim"]
 [component.victim.variables]
-password = "{{ password }}"
+key = "{{ password }}"
 [component.victim.tool.chassis]
 publish = ["victim.*"]
 "#;
 
-/// What the host says to an attempt.
-async fn attempt(host: &Host, path: &str, what: &Value) -> anyhow::Result<Value> {
-    let response = host.post_json(path, what).await?;
-    anyhow::ensure!(response.status().is_success(), "{path}: {}", response.status());
-    Ok(response.json().await?)
-}
+const INTRUDER: &str = "intruder";
 
-/// The attempt is denied, and a line of the log holds all these words.
-async fn denied(host: &Host, path: &str, what: &Value, words: &[&str]) -> anyhow::Result<()> {
-    let told = attempt(host, path, what).await?;
-    let error = told.get("error").and_then(Value::as_str).unwrap_or_default();
-    assert!(error.contains("Denied"), "{path} {what}: {told}");
-    // The line is written before the answer, and read by this program a moment later.
-    for _ in 0..100 {
-        let log = host.log();
-        if log.lines().any(|line| line.contains("WARN") && words.iter().all(|word| line.contains(word))) {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    anyhow::bail!("no line of the log has {words:?}:\n{}", host.log())
-}
-
-fn succeeded(told: &Value) {
-    assert!(told.get("ok").is_some(), "{told}");
+async fn start() -> anyhow::Result<(App, Host)> {
+    let app = App::new(OTHERS)?;
+    let host = Host::start(&app).await?;
+    Ok((app, host))
 }
 
 #[tokio::test]
 async fn the_databases_and_stores_of_others() -> anyhow::Result<()> {
-    let host_app = App::new(OTHERS)?;
-    let host = Host::start(&host_app).await?;
-    succeeded(&attempt(&host, "/query", &json!({ "database": "intruder", "texts": ["select 1"] })).await?);
+    let (_app, host) = start().await?;
+    let own = json!({ "database": "intruder", "texts": ["select 1"] });
+    Attempt::make(&host, "/query", &own).await?.succeeded();
     for path in ["/query", "/batch"] {
         // The second is listed by the intruder as well, which is Spin's way; the owner is another.
         for label in ["nobodys", "victim", "../victim", ""] {
             let what = json!({ "database": label, "texts": ["select 1"] });
-            denied(&host, path, &what, &["\"intruder\"", &format!("\"{label}\""), "refused a database"]).await?;
+            denied(&host, (INTRUDER, path), &what, (message::DATABASE, label)).await?;
         }
     }
     let what = json!({ "database": "victim", "event_type": "intruder.x" });
-    denied(&host, "/publish-step", &what, &["\"intruder\"", "\"victim\"", "refused a database"]).await?;
+    denied(&host, (INTRUDER, "/publish-step"), &what, (message::DATABASE, "victim")).await?;
     for deed in ["get", "set", "delete", "increment", "swap", "list"] {
-        succeeded(&attempt(&host, "/key-value", &json!({ "store": "intruder", "deed": deed })).await?);
+        let own = json!({ "store": "intruder", "deed": deed });
+        Attempt::make(&host, "/key-value", &own).await?.succeeded();
         for label in ["nobodys", "victim", "../victim"] {
             let what = json!({ "store": label, "deed": deed });
-            denied(&host, "/key-value", &what, &["\"intruder\"", &format!("\"{label}\""), "refused a key-value"])
-                .await?;
+            denied(&host, (INTRUDER, "/key-value"), &what, (message::STORE, label)).await?;
         }
     }
     Ok(())
@@ -87,15 +70,14 @@ async fn the_databases_and_stores_of_others() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_events_of_others() -> anyhow::Result<()> {
-    let app = App::new(OTHERS)?;
-    let host = Host::start(&app).await?;
-    succeeded(&attempt(&host, "/publish", &json!({ "event_type": "intruder.came" })).await?);
+    let (_app, host) = start().await?;
+    Attempt::make(&host, "/publish", &json!({ "event_type": "intruder.came" })).await?.succeeded();
     let what = json!({ "database": "intruder", "event_type": "intruder.came" });
-    succeeded(&attempt(&host, "/publish-step", &what).await?);
+    Attempt::make(&host, "/publish-step", &what).await?.succeeded();
     for event_type in ["victim.paid", "user.registered", "intruder", "intruder.", "Intruder.came", "*", ""] {
         for path in ["/publish", "/publish-step"] {
             let what = json!({ "database": "intruder", "event_type": event_type });
-            denied(&host, path, &what, &["\"intruder\"", "event_type", "refused to publish"]).await?;
+            denied(&host, (INTRUDER, path), &what, (message::EVENT, event_type)).await?;
         }
     }
     Ok(())
@@ -103,45 +85,85 @@ async fn the_events_of_others() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn mail_without_a_grant_or_in_the_name_of_others() -> anyhow::Result<()> {
-    let app = App::new(OTHERS)?;
-    let host = Host::start(&app).await?;
+    let (_app, host) = start().await?;
     let mail = |from: &str| json!({ "from": from, "to": "ada@example.com", "subject": "Hello" });
-    succeeded(&attempt(&host, "/mail", &mail("intruder@example.com")).await?);
+    Attempt::make(&host, "/mail", &mail("intruder@example.com")).await?.succeeded();
     for from in ["victim@example.com", "intruder@example.com.evil.test", "Ada <intruder@example.com>", ""] {
-        denied(&host, "/mail", &mail(from), &["\"intruder\"", "refused to send mail from an address"]).await?;
+        denied(&host, (INTRUDER, "/mail"), &mail(from), (message::SENDER, from)).await?;
     }
     // Where no sender is given, the host's own is meant; that has to be granted, too.
     let nameless = json!({ "to": "ada@example.com", "subject": "Hello" });
-    denied(&host, "/mail", &nameless, &["\"intruder\"", "refused to send mail from an address"]).await?;
+    denied(&host, (INTRUDER, "/mail"), &nameless, (message::SENDER, "no-reply@localhost")).await?;
     let smuggled =
         json!({ "from": "intruder@example.com", "to": "ada@example.com", "subject": "Hi\r\nBcc: eve@example.com" });
-    let told = attempt(&host, "/mail", &smuggled).await?;
-    assert!(told["error"].as_str().is_some_and(|error| error.contains("Invalid")), "{told}");
+    let smuggled = Attempt::make(&host, "/mail", &smuggled).await?;
+    assert!(smuggled.error().contains("Invalid"), "{smuggled:?}");
     let mailbox = host.admin_json("/v1/mailbox").await?;
     assert_eq!(mailbox["items"].as_array().map(Vec::len), Some(1), "{mailbox}");
 
     let without = App::new(&OTHERS.replace("mail = { from = [\"intruder@example.com\"] }\n", ""))?;
     let host = Host::start(&without).await?;
-    let words = ["\"intruder\"", "refused to send mail for a component that was not granted it"];
-    denied(&host, "/mail", &mail("intruder@example.com"), &words).await
+    denied(&host, (INTRUDER, "/mail"), &mail("intruder@example.com"), (message::MAIL, "")).await
 }
 
 #[tokio::test]
-async fn the_variables_of_others_do_not_exist() -> anyhow::Result<()> {
-    let app = App::new(OTHERS)?;
-    let host = Host::start(&app).await?;
+async fn the_variables_of_others_do_not_exist_and_the_log_tells_who_asks_for_them() -> anyhow::Result<()> {
+    let (_app, host) = start().await?;
     let ask = |name: &str, secret: bool| json!({ "name": name, "secret": secret });
-    let own = attempt(&host, "/config", &ask("mine", false)).await?;
-    assert_eq!(own["ok"], "Some(\"my own\")");
+    let own = Attempt::make(&host, "/config", &ask("mine", false)).await?;
+    assert_eq!(own.told["ok"], "Some(\"my own\")");
+    own.is_silent(&host).await?;
+    let nothing = json!({ "ok": "None" });
     for secret in [true, false] {
-        let told = attempt(&host, "/config", &ask("password", secret)).await?;
-        assert_eq!(told, json!({ "ok": "None" }));
+        // The victim's own, and the one of the application that it is made of.
+        for name in ["key", "password"] {
+            let attempt = Attempt::make(&host, "/config", &ask(name, secret)).await?;
+            assert_eq!(attempt.told, nothing, "{name}");
+            attempt.is_logged(&host, INTRUDER, message::VARIABLE, name).await?;
+        }
+        // What nobody has is no secret, and nothing to be told of.
+        let attempt = Attempt::make(&host, "/config", &ask("unheard_of", secret)).await?;
+        assert_eq!(attempt.told, nothing);
+        attempt.is_silent(&host).await?;
     }
-    for name in ["Password", "../password", "chassis_delivery_token", ""] {
-        let told = attempt(&host, "/config", &ask(name, true)).await?;
-        assert!(!told.to_string().contains("hunter2") && !told.to_string().contains("Some"), "{name}: {told}");
+    for name in ["Password", "../password", "chassis-delivery-token-of-victim", ""] {
+        let attempt = Attempt::make(&host, "/config", &ask(name, true)).await?;
+        assert!(attempt.error().contains("InvalidName"), "{name}: {attempt:?}");
+        attempt.is_logged(&host, INTRUDER, message::VARIABLE_NAME, name).await?;
     }
+    let shown = Attempt::make(&host, "/victim/config", &ask("key", false)).await?;
+    assert!(shown.error().contains("InvalidName"), "{shown:?}");
+    shown.is_logged(&host, "victim", message::SECRET, "key").await?;
     assert!(!host.log().contains("hunter2"), "a secret is in the log");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_refused_again_and_again_does_not_fill_the_log() -> anyhow::Result<()> {
+    const LINES_PER_SECOND: u64 = 20;
+    const TIMES: u64 = 5000;
+    let limits = format!("[component.intruder.tool.chassis.limits]\nlog_lines = {LINES_PER_SECOND}\n");
+    let app = App::new(&format!("{OTHERS}{limits}"))?;
+    let host = Host::start(&app).await?;
+    let begin = Instant::now();
+    let what = json!({ "database": "x".repeat(100_000), "texts": ["select 1"], "times": TIMES });
+    let attempt = Attempt::make(&host, "/query", &what).await?;
+    assert!(attempt.error().contains("Denied"), "{attempt:?}");
+    let seconds = begin.elapsed().as_secs() + 2;
+    // How many were dropped is told with the first line of a later second.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    denied(&host, (INTRUDER, "/query"), &json!({ "database": "late", "texts": [] }), (message::DATABASE, "late"))
+        .await?;
+    let log = host.log();
+    let lines = || log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let refusals: Vec<Value> = lines().filter(|line| line["message"] == message::DATABASE).collect();
+    let dropped: u64 = lines().filter_map(|line| line.get("dropped")?.as_u64()).sum();
+    let logged = u64::try_from(refusals.len())?;
+    assert_eq!(logged + dropped, TIMES + 1, "each is logged or counted");
+    assert!(logged <= LINES_PER_SECOND * seconds + 1, "{logged} lines in {seconds} s");
+    for line in refusals {
+        assert!(line["name"].as_str().is_some_and(|name| name.len() <= 256), "{line}");
+    }
     Ok(())
 }
 
@@ -169,15 +191,17 @@ async fn todos_asks_for_the_database_of_auth_in_the_shipped_application() -> any
         // A door for the test to ask through.
         app = app.file("spin.toml", text.replace("route = \"/todos/...\"", "route = \"/...\"").as_bytes())?;
         let host = Host::start(&app).await?;
-        succeeded(&attempt(&host, "/query", &json!({ "database": "todos", "texts": ["select 1"] })).await?);
+        let own = json!({ "database": "todos", "texts": ["select 1"] });
+        Attempt::make(&host, "/query", &own).await?.succeeded();
         for path in ["/query", "/batch"] {
             let what = json!({ "database": "auth", "texts": ["select * from users"] });
-            denied(&host, path, &what, &["\"todos\"", "\"auth\"", "refused a database"]).await?;
+            denied(&host, ("todos", path), &what, (message::DATABASE, "auth")).await?;
         }
-        let told = attempt(&host, "/config", &json!({ "name": "secret_key", "secret": true })).await?;
-        assert_eq!(told, json!({ "ok": "None" }), "the key of auth");
-        denied(&host, "/publish", &json!({ "event_type": "user.registered" }), &["\"todos\"", "refused to publish"])
-            .await?;
+        let secret = Attempt::make(&host, "/config", &json!({ "name": "secret_key", "secret": true })).await?;
+        assert_eq!(secret.told, json!({ "ok": "None" }), "the key of auth");
+        secret.is_logged(&host, "todos", message::VARIABLE, "secret_key").await?;
+        let what = json!({ "event_type": "user.registered" });
+        denied(&host, ("todos", "/publish"), &what, (message::EVENT, "user.registered")).await?;
     }
     Ok(())
 }

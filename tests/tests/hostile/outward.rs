@@ -1,8 +1,9 @@
 //! What a component tries to reach over HTTP: the host's own doors, the cloud's, and those of other components.
 
 use chassis_tests::{App, Host};
-use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
+
+use super::attempts::{Attempt, message};
 
 fn manifest(outbound: &str) -> String {
     format!(
@@ -31,13 +32,11 @@ fn event() -> String {
     .to_string()
 }
 
-async fn send(host: &Host, method: &str, url: &str) -> anyhow::Result<Value> {
+async fn send(host: &Host, method: &str, url: &str) -> anyhow::Result<Attempt> {
     let headers = json!({ "content-type": "application/cloudevents+json", "chassis-delivery-token": "guess" });
     let body = if method == "POST" { event() } else { String::new() };
     let what = json!({ "method": method, "url": url, "headers": headers, "body": body });
-    let response = host.post_json("/send", &what).await?;
-    assert_eq!(response.status(), StatusCode::OK, "{url}");
-    Ok(response.json().await?)
+    Attempt::make(host, "/send", &what).await
 }
 
 #[tokio::test]
@@ -45,35 +44,32 @@ async fn hosts_that_are_not_listed_are_denied_and_the_log_says_so() -> anyhow::R
     let app = App::new(&manifest("\"https://api.example.com\""))?;
     let host = Host::start(&app).await?;
     let (gateway, admin) = (host.url(""), host.admin_url(""));
-    for (method, url) in [
-        ("GET", format!("{admin}/v1/components")),
-        ("GET", format!("{admin}/metrics")),
-        ("POST", format!("{admin}/v1/dead-letters/1/replay")),
-        ("GET", "http://169.254.169.254/latest/meta-data/".to_owned()),
-        ("GET", "http://[fd00:ec2::254]/latest/meta-data/".to_owned()),
-        ("GET", "http://2852039166/latest/meta-data/".to_owned()),
-        ("GET", "http://localhost/".to_owned()),
-        ("GET", "http://example.org/".to_owned()),
+    for (method, origin, path) in [
+        ("GET", admin.as_str(), "/v1/components"),
+        ("GET", &admin, "/metrics"),
+        ("POST", &admin, "/v1/dead-letters/1/replay"),
+        ("GET", "http://169.254.169.254", "/latest/meta-data/"),
+        ("GET", "http://[fd00:ec2::254]", "/latest/meta-data/"),
+        ("GET", "http://2852039166", "/latest/meta-data/"),
+        ("GET", "http://localhost", "/"),
+        ("GET", "http://example.org", "/"),
         // What is listed, in another scheme, on another port, and as part of another name.
-        ("GET", "http://api.example.com/".to_owned()),
-        ("GET", "https://api.example.com:8443/".to_owned()),
-        ("GET", "https://api.example.com.evil.test/".to_owned()),
-        ("GET", "https://api.example.com@evil.test/".to_owned()),
-        ("GET", format!("{gateway}/victim/hello")),
-        ("POST", format!("{gateway}/.chassis/events")),
-        ("POST", format!("{gateway}/victim/.chassis/events")),
+        ("GET", "http://api.example.com", "/"),
+        ("GET", "https://api.example.com:8443", "/"),
+        ("GET", "https://api.example.com.evil.test", "/"),
+        ("GET", "https://api.example.com@evil.test", "/"),
+        ("GET", &gateway, "/victim/hello?secret=hunter2"),
+        ("POST", &gateway, "/.chassis/events"),
+        ("POST", &gateway, "/victim/.chassis/events"),
     ] {
-        let told = send(&host, method, &url).await?;
-        let error = told["error"].as_str().unwrap_or_default();
-        assert!(error.contains("HttpRequestDenied") || error.contains("HttpError"), "{method} {url}: {told}");
+        let attempt = send(&host, method, &format!("{origin}{path}")).await?;
+        assert!(attempt.error().contains("HttpRequestDenied"), "{method} {origin}{path}: {attempt:?}");
+        attempt.is_logged(&host, "intruder", message::OUTGOING, origin).await?;
     }
-    for authority in [host.address(), "169.254.169.254", "[fd00:ec2::254]", "example.org", "api.example.com:8443"] {
-        host.await_log(&format!("\"authority\":\"{authority}\",\"component\":\"intruder\"")).await?;
-    }
-    let log = host.log();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains("refused an outgoing request")).collect();
-    let admin = admin.trim_start_matches("http://");
-    assert_eq!(lines.iter().filter(|line| line.contains(admin)).count(), 3, "{lines:?}");
+    let lines: Vec<String> =
+        host.log().lines().filter(|line| line.contains(message::OUTGOING)).map(str::to_owned).collect();
+    assert_eq!(lines.len(), 15, "one each: {lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("hunter2")), "what a query holds is nobody's business: {lines:?}");
     Ok(())
 }
 
@@ -82,14 +78,21 @@ async fn private_paths_and_the_admin_door_stay_shut_where_the_address_is_granted
     let app = App::new(&manifest("\"http://127.0.0.1:*\""))?;
     let host = Host::start(&app).await?;
     let gateway = host.url("");
-    assert_eq!(send(&host, "GET", &format!("{gateway}/victim/x")).await?["ok"], "404", "the grant is good");
+    assert_eq!(send(&host, "GET", &format!("{gateway}/victim/x")).await?.told["ok"], "404", "the grant is good");
     for path in ["/.chassis/events", "/victim/.chassis/events", "/.chassis/health", "/victim/../.chassis/events"] {
-        let told = send(&host, "POST", &format!("{gateway}{path}")).await?;
-        assert!(matches!(told["ok"].as_str(), Some("404" | "400")), "{path}: {told}");
+        let attempt = send(&host, "POST", &format!("{gateway}{path}")).await?;
+        assert!(matches!(attempt.told["ok"].as_str(), Some("404" | "400")), "{path}: {attempt:?}");
     }
-    assert_eq!(send(&host, "POST", &format!("{gateway}/.chassis/events")).await?["ok"], "404");
+    // The gateway has turned them away, and says so of each; no component has seen them.
+    for path in ["/.chassis/events", "/victim/.chassis/events"] {
+        let access = json!({ "target": "chassis::access", "method": "POST", "path": path, "status": 404 });
+        let line = host.await_line(&access).await?;
+        assert_eq!(line.get("component"), None, "{line}");
+        assert!(line["request_id"].is_string(), "{line}");
+    }
     for path in ["/v1/components", "/v1/mailbox", "/metrics"] {
-        assert_eq!(send(&host, "GET", &host.admin_url(path)).await?["ok"], "401", "{path}: only with a token");
+        let attempt = send(&host, "GET", &host.admin_url(path)).await?;
+        assert_eq!(attempt.told["ok"], "401", "{path}: only with a token");
     }
     Ok(())
 }

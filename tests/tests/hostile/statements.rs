@@ -4,8 +4,11 @@
 use std::time::{Duration, Instant};
 
 use chassis_tests::{App, Host, component_file};
+use futures::future::join_all;
 use serde_json::{Value, json};
 use wasm_encoder::{ComponentSection as _, CustomSection};
+
+use super::attempts::{Attempt, message};
 
 const SCHEMA: &str = "create table notes (id integer primary key, body text not null) strict;
     create table children (
@@ -24,6 +27,7 @@ source = "carrying.file"
 sqlite_databases = ["intruder"]
 [component.intruder.tool.chassis]
 publish = ["intruder.*"]
+limits = { log_lines = 10000 }
 [[trigger.http]]
 route = "/victim/..."
 component = "victim"
@@ -36,23 +40,19 @@ sqlite_databases = ["victim"]
     CustomSection { name: "chassis:migrations".into(), data: migrations.into() }.append_to_component(&mut component);
     let app = App::new(manifest)?.settings("[sql]\ntimeout = \"1s\"\n")?.file("carrying.file", &component)?;
     let host = Host::start(&app).await?;
-    let told = run(&host, "/batch", &["insert into notes (id, body) values (1, 'kept')"]).await?;
-    assert!(told.get("ok").is_some(), "{told}");
+    run(&host, "/batch", &["insert into notes (id, body) values (1, 'kept')"]).await?.succeeded();
     Ok((app, host))
 }
 
-async fn run(host: &Host, path: &str, texts: &[&str]) -> anyhow::Result<Value> {
+async fn run(host: &Host, path: &str, texts: &[&str]) -> anyhow::Result<Attempt> {
     run_with(host, path, texts, &[]).await
 }
 
-async fn run_with(host: &Host, path: &str, texts: &[&str], params: &[&str]) -> anyhow::Result<Value> {
-    let what = json!({ "database": "intruder", "texts": texts, "params": params });
-    let response = host.post_json(path, &what).await?;
-    anyhow::ensure!(response.status().is_success(), "{texts:?}: {}", response.status());
-    Ok(response.json().await?)
+async fn run_with(host: &Host, path: &str, texts: &[&str], params: &[&str]) -> anyhow::Result<Attempt> {
+    Attempt::make(host, path, &json!({ "database": "intruder", "texts": texts, "params": params })).await
 }
 
-/// What a guest tries, by the kinds of error that answer it. `Denied` is logged.
+/// What a guest tries, by the kinds of error that answer it.
 const DENIED: &[&str] = &[
     "detach main",
     "vacuum",
@@ -95,19 +95,19 @@ const MALFORMED: &[&str] = &[
     "-- nothing",
 ];
 
-async fn refused(host: &Host, text: &str) -> anyhow::Result<[String; 2]> {
+/// The statement is refused in a query, and in a batch behind a good one, with one of these errors; and logged.
+async fn refused(host: &Host, text: &str, errors: &[&str]) -> anyhow::Result<()> {
     let good = "insert into notes (id, body) values (50, 'lost')";
-    let query = run(host, "/query", &[text]).await?;
-    let batch = run(host, "/batch", &[good, text]).await?;
-    let error = |told: &Value| told.get("error").and_then(Value::as_str).map(str::to_owned);
-    let (Some(query), Some(batch)) = (error(&query), error(&batch)) else {
-        anyhow::bail!("{text}: {query} {batch}");
-    };
-    Ok([query, batch])
+    for (path, texts) in [("/query", &[text][..]), ("/batch", &[good, text])] {
+        let attempt = run(host, path, texts).await?;
+        assert!(errors.iter().any(|error| attempt.error().contains(error)), "{text}: {attempt:?}");
+        attempt.is_logged(host, "intruder", message::STATEMENT, "intruder").await?;
+    }
+    assert_untouched(host, text).await
 }
 
 async fn assert_untouched(host: &Host, after: &str) -> anyhow::Result<()> {
-    let told = run(host, "/query", &["select id, body from notes order by id"]).await?;
+    let Attempt { told, .. } = run(host, "/query", &["select id, body from notes order by id"]).await?;
     let ok = told.get("ok").and_then(Value::as_str).unwrap_or_default();
     assert!(ok.contains("rows: [[") && ok.contains("kept") && !ok.contains("], ["), "after {after}: {told}");
     Ok(())
@@ -121,25 +121,31 @@ async fn every_way_out_of_the_database_is_denied_and_logged() -> anyhow::Result<
     let with_files =
         [format!("attach '{victim}' as other"), format!("vacuum into '{other}'"), format!("attach '{other}' as x")];
     for text in with_files.iter().map(String::as_str).chain(DENIED.iter().copied()) {
-        for error in refused(&host, text).await? {
-            assert!(error.contains("Denied"), "{text}: {error}");
-        }
-        assert_untouched(&host, text).await?;
+        refused(&host, text, &["Denied"]).await?;
     }
     assert!(!std::path::Path::new(&other).exists(), "a guest has made a file");
-    // Each is logged, in the query and in the batch.
-    let expected = 2 * (DENIED.len() + with_files.len());
-    let logged = || {
-        let log = host.log();
-        log.lines().filter(|line| line.contains("refused a statement") && line.contains("\"intruder\"")).count()
-    };
-    for _ in 0..100 {
-        if logged() == expected {
-            return Ok(());
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_that_share_an_instance_are_told_apart() -> anyhow::Result<()> {
+    let (_app, host) = start().await?;
+    let (host, texts) = (&host, ["pragma synchronous = off", "select 1; select 2", "select 1"]);
+    let attempts = (0..60).map(|number| async move {
+        let text = texts[number % texts.len()];
+        anyhow::Ok((text, run(host, "/query", &[text]).await?))
+    });
+    for attempt in join_all(attempts).await {
+        // Each has waited for the database, and others have run in between.
+        match attempt? {
+            ("select 1", good) => {
+                good.succeeded();
+                good.is_silent(host).await?;
+            }
+            (_, refused) => refused.is_logged(host, "intruder", message::STATEMENT, "intruder").await?,
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    anyhow::bail!("{} refusals of {expected} are logged", logged())
+    Ok(())
 }
 
 /// The file that a label's rows are in.
@@ -158,22 +164,23 @@ fn find_database(folder: &std::path::Path, label: &str) -> anyhow::Result<String
 }
 
 #[tokio::test]
-async fn what_is_no_single_complete_statement_is_refused() -> anyhow::Result<()> {
+async fn what_is_no_single_complete_statement_is_refused_and_logged() -> anyhow::Result<()> {
     let (_app, host) = start().await?;
     for text in MALFORMED {
-        for error in refused(&host, text).await? {
-            assert!(error.contains("Syntax") || error.contains("Denied"), "{text}: {error}");
-        }
-        assert_untouched(&host, text).await?;
+        refused(&host, text, &["Syntax", "Denied"]).await?;
     }
     for params in [&["one", "two"][..], &[]] {
-        let told = run_with(&host, "/query", &["select $1"], params).await?;
-        assert!(told["error"].as_str().is_some_and(|error| error.contains("Syntax")), "{params:?}: {told}");
+        let attempt = run_with(&host, "/query", &["select $1"], params).await?;
+        assert!(attempt.error().contains("Syntax"), "{params:?}: {attempt:?}");
+        attempt.is_logged(&host, "intruder", message::STATEMENT, "intruder").await?;
     }
     let writes = run(&host, "/query", &["delete from notes"]).await?;
-    assert!(writes["error"].as_str().is_some_and(|error| error.contains("ReadOnly")), "{writes}");
+    assert!(writes.error().contains("ReadOnly"), "{writes:?}");
+    writes.is_logged(&host, "intruder", message::STATEMENT, "intruder").await?;
+    // What the data does not allow is the component's own business.
     let open = run(&host, "/batch", &["insert into children (id, note) values (1, 77)"]).await?;
-    assert!(open["error"].as_str().is_some_and(|error| error.contains("ForeignKey")), "{open}");
+    assert!(open.error().contains("ForeignKey"), "{open:?}");
+    open.is_silent(&host).await?;
     assert_untouched(&host, "all of them").await
 }
 
@@ -193,14 +200,13 @@ async fn an_endless_statement_times_out_and_the_component_lives() -> anyhow::Res
             anyhow::Ok(answered)
         };
         let texts = [text];
-        let (told, neighbours) = futures::join!(run(&host, path, &texts), neighbours);
-        let told = told?;
-        assert!(told["error"].as_str().is_some_and(|error| error.contains("Timeout")), "{path} {text}: {told}");
-        assert!(begin.elapsed() < Duration::from_secs(5), "{path}: {:?}", begin.elapsed());
+        let (ended, neighbours) = futures::join!(run(&host, path, &texts), neighbours);
+        let ended = ended?;
+        assert!(ended.error().contains("Timeout"), "{path} {text}: {ended:?}");
+        ended.is_logged(&host, "intruder", message::ENDLESS, "intruder").await?;
         assert!(neighbours? > 0, "{path}: nobody else was served");
         assert_untouched(&host, text).await?;
-        let told = run(&host, "/batch", &["update notes set body = 'kept' where id = 1"]).await?;
-        assert!(told.get("ok").is_some(), "{told}");
+        run(&host, "/batch", &["update notes set body = 'kept' where id = 1"]).await?.succeeded();
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use anyhow::Context;
 use chassis_tests::{App, Ended, Host, HostOptions, run_to_end};
 use reqwest::{Method, StatusCode};
 
@@ -46,6 +47,9 @@ async fn a_file_that_is_no_component_is_refused() -> anyhow::Result<()> {
     refused(&module, &["x"]).await?;
     let empty = App::new(&manifest)?.file("x.wasm", b"")?;
     refused(&empty, &["x"]).await?;
+    let whole = std::fs::read(chassis_tests::component_file("hello")?)?;
+    let cut = App::new(&manifest)?.file("x.wasm", &whole[..whole.len() / 2])?;
+    refused(&cut, &["x.wasm"]).await?;
     let without_handler = App::new(&manifest)?.file("x.wasm", &wat::parse_str("(component)")?)?;
     refused(&without_handler, &["x", "wasi:http/handler"]).await
 }
@@ -98,6 +102,96 @@ async fn files_outside_the_application_are_not_lent() -> anyhow::Result<()> {
     let app = App::new(&manifest("{ source = \"link\", destination = \"/\" }"))?;
     std::os::unix::fs::symlink("/etc", app.path("link"))?;
     refused(&app, &["link"]).await
+}
+
+#[tokio::test]
+async fn links_within_lent_files_are_followed_and_their_size_is_bounded() -> anyhow::Result<()> {
+    let app = |limits: &str| -> anyhow::Result<App> {
+        let manifest = format!(
+            "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"hello\"\n[component.hello]\nsource = \"hello.wasm\"\n\
+             files = [{{ source = \"public\", destination = \"/\" }}, \"alias.txt\"]\n{limits}"
+        );
+        let app = App::new(&manifest)?.file("public/real/a.txt", b"content of a")?;
+        std::os::unix::fs::symlink("real", app.path("public/folder"))?;
+        std::os::unix::fs::symlink("real/a.txt", app.path("public/file.txt"))?;
+        std::os::unix::fs::symlink("public/real/a.txt", app.path("alias.txt"))?;
+        Ok(app)
+    };
+    let host = Host::start(&app("")?).await?;
+    for path in ["/real/a.txt", "/folder/a.txt", "/file.txt", "/alias.txt"] {
+        assert_eq!(host.get(&format!("/read?path={path}")).await?.text().await?, "content of a", "{path}");
+    }
+    let limits = |limit: &str| format!("[component.hello.tool.chassis.limits]\n{limit}\n");
+    refused(&app(&limits("files_entries = 3"))?, &["limits.files_entries (3)"]).await?;
+    let large = app(&limits("files_bytes = \"1KiB\""))?.file("public/large", &[0; 1024])?;
+    refused(&large, &["limits.files_bytes (1024)"]).await?;
+    let around = app("")?;
+    std::os::unix::fs::symlink("..", around.path("public/real/around"))?;
+    refused(&around, &["around leads back to public"]).await
+}
+
+#[tokio::test]
+async fn whatever_the_host_keeps_is_for_its_owner_alone() -> anyhow::Result<()> {
+    let place = tempfile::tempdir()?;
+    let state = place.path().join("state");
+    std::fs::create_dir(&state)?;
+    let mode = |mode| std::fs::set_permissions(&state, std::fs::Permissions::from_mode(mode));
+    let options = || HostOptions {
+        state_dir: Some(state.clone()),
+        shell: Some("umask 000".to_owned()),
+        environment: vec![("CHASSIS_ENGINE_CACHE_DIR".to_owned(), state.join("cache").display().to_string())],
+        ..HostOptions::default()
+    };
+    let app = App::shipped_with(|manifest| {
+        manifest.replacen("source =", "files = [{ source = \"public\", destination = \"/\" }]\nsource =", 1)
+    })?
+    .file("public/readable.txt", b"by all")?;
+    mode(0o777)?;
+    refuses(&run_to_end(&app, options()).await?, &["anybody may write", &state.display().to_string()]);
+    mode(0o755)?;
+    let host = Host::start_with(&app, options()).await?;
+    let (mut folders, mut seen) = (vec![state.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let (path, metadata) = {
+                let entry = entry?;
+                (entry.path(), entry.metadata()?)
+            };
+            assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", path.display());
+            seen.push(path.clone());
+            if metadata.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    for kept in ["format", "host.lock", "sql", "cache", "messaging.db", "files"] {
+        assert!(seen.contains(&state.join(kept)), "{kept} is missing in {seen:?}");
+    }
+    host.stop().await?;
+    Ok(())
+}
+
+/// The limit of open files of a process: the one that holds, and the one up to which it may be raised (proc(5)).
+fn open_files(host: &Host) -> anyhow::Result<(String, String)> {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", host.id().context("it runs")?))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).context("no such limit")?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    Ok((words.next().context("a soft limit")?, words.next().context("a hard limit")?))
+}
+
+#[tokio::test]
+async fn the_host_takes_the_descriptors_it_may_have_and_says_where_they_do_not_suffice() -> anyhow::Result<()> {
+    const WARNING: &str = "fewer open files than the settings can use";
+    let app = App::hello()?.settings("[gateway]\nconnections = 100\n[admin]\nconnections = 10\n")?;
+    let with = |shell: &str| HostOptions { shell: Some(shell.to_owned()), ..HostOptions::default() };
+    let host = Host::start_with(&app, with("ulimit -Sn 256; ulimit -Hn 2000")).await?;
+    assert_eq!(open_files(&host)?, ("2000".to_owned(), "2000".to_owned()));
+    assert!(!host.stop().await?.stderr.contains(WARNING));
+    let host = Host::start_with(&app, with("ulimit -Sn 150; ulimit -Hn 150")).await?;
+    let log = host.stop().await?.stderr;
+    assert_eq!(log.matches(WARNING).count(), 1, "{log}");
+    assert!(log.contains("\"limit\":150"), "{log}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::durability::half_a_login;
+use super::ending::half_a_login;
 use super::harness::{Answer, Api, Exchange, PASSWORD, eventually, fresh_email, shared, start};
 
 fn text(value: &Value, member: &str) -> anyhow::Result<String> {

@@ -1,7 +1,8 @@
 //! A guest that calls other guests, and tells what became of the call.
 //!
 //! `/call/<function>` makes a call: 200 with its answer, 409 where the provider refused, 503 with the reason where the
-//! provider was not available. `/slow` waits by itself. Every answer names the instance that gave it.
+//! provider was not available. `/hold` waits until somebody asks for `/release`; `/held` tells how many do. Every answer
+//! names the instance that gave it.
 #![cfg(target_arch = "wasm32")]
 
 mod calls;
@@ -13,6 +14,7 @@ mod bindings {
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Path, Query};
@@ -30,7 +32,13 @@ use self::calls::Outcome;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    Router::new().route("/call/{function}", get(call)).route("/slow", get(slow)).call(request).await
+    Router::new()
+        .route("/call/{function}", get(call))
+        .route("/hold", get(hold))
+        .route("/held", get(held))
+        .route("/release", get(release))
+        .call(request)
+        .await
 }
 
 #[derive(Deserialize)]
@@ -49,9 +57,29 @@ async fn call(Path(function): Path<String>, Query(wait): Query<Wait>) -> (Status
     (status, Json(json!({ "instance": instance(), key: value })))
 }
 
-async fn slow(Query(wait): Query<Wait>) -> Json<Value> {
-    sleep(Duration::from_millis(wait.ms.into())).await;
-    Json(json!({ "instance": instance(), "waited": wait.ms }))
+/// Requests that wait in this instance.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// How often they were let go.
+static RELEASES: AtomicUsize = AtomicUsize::new(0);
+
+async fn hold() -> Json<Value> {
+    let before = RELEASES.load(Ordering::Relaxed);
+    HELD.fetch_add(1, Ordering::Relaxed);
+    while RELEASES.load(Ordering::Relaxed) == before {
+        sleep(Duration::from_millis(10)).await;
+    }
+    HELD.fetch_sub(1, Ordering::Relaxed);
+    Json(json!({ "instance": instance() }))
+}
+
+async fn held() -> Json<Value> {
+    Json(json!({ "instance": instance(), "held": HELD.load(Ordering::Relaxed) }))
+}
+
+async fn release() -> Json<Value> {
+    RELEASES.fetch_add(1, Ordering::Relaxed);
+    Json(json!({ "instance": instance() }))
 }
 
 /// Tells this instance from others.

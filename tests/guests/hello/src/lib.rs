@@ -11,6 +11,8 @@ mod misdeeds;
 mod shared;
 mod surroundings;
 
+use std::sync::OnceLock;
+
 use axum::Router;
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
@@ -18,7 +20,9 @@ use tower_service::Service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    router().call(request).await
+    // Made once per instance, as a component of the product makes it.
+    static ROUTER: OnceLock<Router> = OnceLock::new();
+    ROUTER.get_or_init(router).clone().call(request).await
 }
 
 fn router() -> Router {

@@ -20,7 +20,12 @@ use tower_service::Service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    let mut router = Router::new()
+    // Under a prefix as well, so that two components of one application can be made of it.
+    Router::new().merge(doors()).nest("/victim", doors()).call(request).await
+}
+
+fn doors() -> Router {
+    Router::new()
         .route("/query", post(attempts::query))
         .route("/batch", post(attempts::batch))
         .route("/publish", post(attempts::publish))
@@ -28,8 +33,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         .route("/mail", post(attempts::mail))
         .route("/key-value", post(attempts::key_value))
         .route("/config", post(attempts::config))
-        .route("/send", post(outward::send));
-    router.call(request).await
+        .route("/send", post(outward::send))
 }
 
 /// What became of an attempt.

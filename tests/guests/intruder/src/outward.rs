@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use serde::Deserialize;
 use spin_sdk::http;
+use spin_sdk::http::body::IncomingBodyExt as _;
 
 use crate::{Told, tell};
 
@@ -16,6 +17,9 @@ pub(crate) struct Send {
     headers: BTreeMap<String, String>,
     #[serde(default)]
     body: String,
+    /// Whether the response is read to its end.
+    #[serde(default)]
+    read: bool,
 }
 
 /// The status that a URL answers with, or why it does not.
@@ -29,5 +33,10 @@ async fn answer(attempt: Send) -> http::Result<u16> {
         request = request.header(name, value);
     }
     let request = request.body(attempt.body).map_err(http::Error::HttpError)?;
-    Ok(http::send(request).await?.status().as_u16())
+    let response = http::send(request).await?;
+    let status = response.status().as_u16();
+    if attempt.read {
+        response.into_body().bytes().await?;
+    }
+    Ok(status)
 }
