@@ -41,7 +41,7 @@ pub(super) fn messaging(root: &Section<'_>) -> MessagingPolicy {
         event_bytes: section.size("event_bytes", kib(256), kib(1)..=mib(64)),
         events: section.count("events", 128, 1..=10_000),
         queue_length: section.count("queue_length", 100_000, 1..=100_000_000).into(),
-        attempts: section.count("attempts", 10, 1..=1000),
+        attempts: section.count("attempts", 20, 1..=1000),
         backoff_base: section.duration("backoff_base", SECOND, pause()),
         backoff_max: section.duration("backoff_max", 300 * SECOND, pause()),
         max_age: section.duration("max_age", 24 * HOUR, retention()),
