@@ -18,6 +18,10 @@ use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
 
+/// Many threads allocate and free for each other here, which mimalloc is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Do what the command line says. 0: done; 1: refused or failed, with the reason on stderr; 2: a wrong command line.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -246,6 +246,8 @@ impl Cache {
             .arg(self.limits.compile_memory.to_string())
             .arg(self.limits.compile_timeout.as_secs().max(1).to_string())
             .arg(std::process::id().to_string())
+            // Memory that an allocator only reserves is not to count for its limit.
+            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             // Ctrl-C in a terminal is for the host, which ends the child where it means to.
             .process_group(0)
             .stdin(Stdio::null())

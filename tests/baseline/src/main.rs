@@ -32,6 +32,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::native::Native;
 
+/// The one of the host.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Serves `/hello` and the reading half of todos natively, for comparison with components.
 ///
 /// Prints `ready gateway=http://... bare=http://...` when requests are answered, and ends at SIGTERM.
