@@ -154,7 +154,7 @@ impl Host {
 }
 
 /// Instances that each pool of each component may have, so that all of them together have slots: no component waits for the
-/// slots of another.
+/// slots of another. One at least: with fewer slots than pools they do wait.
 fn share(plan: &Plan) -> u32 {
     let components = u32::try_from(plan.components.len()).unwrap_or(u32::MAX).max(1);
     (plan.engine.instances / components.saturating_mul(KINDS)).max(1)
