@@ -36,7 +36,7 @@ struct Parts {
 fn app() -> &'static App {
     static APP: OnceLock<App> = OnceLock::new();
     APP.get_or_init(|| {
-        let parts = Parts { tokens: TokenCache::new(), keyring: Keyring::new(), settings: SettingsCell::default() };
+        let parts = Parts { tokens: TokenCache::new(), keyring: Keyring::default(), settings: SettingsCell::default() };
         App { parts: Arc::new(parts) }
     })
 }
@@ -94,7 +94,9 @@ impl Component for App {
 
     async fn health(&self) -> Vec<Check> {
         let settings = self.settings().await.map(|_settings| ());
-        let keys = self.keyring().keys(self).await.map(|_keys| ());
+        // Both halves: who cannot sign lets nobody log in, though tokens of before are still checked.
+        let signing = self.keyring().signing(self).await.map(|_key| ());
+        let keys = signing.and(self.keyring().verifying(self).await.map(|_keys| ()));
         vec![
             Check::database(&self.db()).await,
             Check::new("configuration", settings.map_err(|error| error.to_string())),

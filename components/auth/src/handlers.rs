@@ -9,7 +9,7 @@ pub(crate) mod sessions;
 use chassis_kit::axum::http::{HeaderValue, header};
 use chassis_kit::axum::response::{IntoResponse, Response};
 
-pub(crate) use self::access::{identify, identify_anew};
+pub(crate) use self::access::identify;
 
 /// An answer that nobody may keep, because it is about one person or holds a token.
 fn not_stored(answer: impl IntoResponse) -> Response {

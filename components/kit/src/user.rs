@@ -8,7 +8,6 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest as _, Sha256};
 
 use crate::problem::{Problem, ProblemType};
 use crate::values::time;
@@ -34,13 +33,8 @@ pub struct Identity {
     pub roles: Vec<String>,
     /// When the token ceases to count.
     pub expires_at: Timestamp,
-}
-
-impl Identity {
-    /// Whether the user has a role.
-    pub fn has_role(&self, role: &str) -> bool {
-        self.roles.iter().any(|own| own == role)
-    }
+    /// When its session was looked at, or a little before: the time before the question was asked.
+    pub checked_at: Timestamp,
 }
 
 /// Why a token is not accepted.
@@ -119,15 +113,11 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     }
 }
 
-/// Tokens that were verified less than [`CACHE_TIME`] ago, in one instance.
+/// Tokens that were verified less than [`CACHE_TIME`] ago, in one instance. They are kept as they are: a digest of each would
+/// cost a new instance more than the rest of its look-up, and they pass through its memory anyway.
 #[derive(Default)]
 pub struct TokenCache {
-    entries: Mutex<HashMap<[u8; 32], Entry>>,
-}
-
-struct Entry {
-    identity: Identity,
-    verified_at: Timestamp,
+    entries: Mutex<HashMap<Box<str>, Identity>>,
 }
 
 impl fmt::Debug for TokenCache {
@@ -145,39 +135,31 @@ impl TokenCache {
     /// Who holds this token, if that was verified a moment ago.
     pub fn get(&self, token: &str, now: Timestamp) -> Option<Identity> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.get(&key(token))?;
-        entry.is_fresh(now).then(|| entry.identity.clone())
+        entries.get(token).filter(|identity| is_fresh(identity, now)).cloned()
     }
 
-    /// Remember who holds this token. `asked_at` is the time before the question was asked, so that an answer that
-    /// took long does not count for longer.
-    pub fn put(&self, token: &str, identity: &Identity, asked_at: Timestamp) {
+    /// Remember who holds this token, for what is left of [`CACHE_TIME`] since that was checked.
+    pub fn put(&self, token: &str, identity: &Identity, now: Timestamp) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= CACHE_TOKENS_MAX {
-            entries.retain(|_key, entry| entry.is_fresh(asked_at));
+            entries.retain(|_key, known| is_fresh(known, now));
         }
         if entries.len() < CACHE_TOKENS_MAX {
-            entries.insert(key(token), Entry { identity: identity.clone(), verified_at: asked_at });
+            entries.insert(token.into(), identity.clone());
         }
     }
 
     /// Forget a session, which has ended.
     pub fn forget_session(&self, session_id: &str) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|_key, entry| entry.identity.session_id != session_id);
+        entries.retain(|_key, identity| identity.session_id != session_id);
     }
 }
 
-impl Entry {
-    fn is_fresh(&self, now: Timestamp) -> bool {
-        // A clock that was set back makes an entry stale, not immortal.
-        let unchanged = self.verified_at <= now && now < time::after(self.verified_at, CACHE_TIME);
-        unchanged && now < self.identity.expires_at
-    }
-}
-
-fn key(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+fn is_fresh(identity: &Identity, now: Timestamp) -> bool {
+    // A clock that was set back makes an answer stale, not immortal.
+    let unchanged = identity.checked_at <= now && now < time::after(identity.checked_at, CACHE_TIME);
+    unchanged && now < identity.expires_at
 }
 
 #[cfg(test)]
@@ -188,9 +170,10 @@ mod tests {
         Timestamp::from_millisecond(1_700_000_000_000 + milliseconds).unwrap()
     }
 
+    /// Checked at the time 0.
     fn ada(expires_at: Timestamp) -> Identity {
-        let session_id = "ses_1".into();
-        Identity { user_id: "usr_1".into(), session_id, email: None, roles: vec!["user".into()], expires_at }
+        let (user_id, session_id) = ("usr_1".into(), "ses_1".into());
+        Identity { user_id, session_id, email: None, roles: vec!["user".into()], expires_at, checked_at: at(0) }
     }
 
     #[test]
@@ -223,7 +206,9 @@ mod tests {
             cache.put(&format!("{index}"), &ada(at(60_000)), at(0));
         }
         assert_eq!(cache.entries.lock().unwrap().len(), CACHE_TOKENS_MAX);
-        cache.put("late", &ada(at(60_000)), at(2000));
+        cache.put("asked a while ago", &Identity { checked_at: at(-1), ..ada(at(60_000)) }, at(1));
+        assert_eq!(cache.entries.lock().unwrap().len(), CACHE_TOKENS_MAX, "what is fresh is kept");
+        cache.put("late", &Identity { checked_at: at(2000), ..ada(at(60_000)) }, at(2000));
         assert!(cache.get("late", at(2001)).is_some());
         assert_eq!(cache.entries.lock().unwrap().len(), 1);
     }

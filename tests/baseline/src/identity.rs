@@ -5,7 +5,7 @@ use anyhow::Context;
 use auth::domain::ids::{SessionId, UserId};
 use auth::domain::session::{Lapse, Session};
 use auth::domain::settings::{Settings, Variables};
-use auth::domain::signing::{StoredKey, VerifyingKey};
+use auth::domain::signing::VerifyingKey;
 use auth::domain::token::{self, TokenError};
 use chassis_config::name::ComponentName;
 use chassis_config::plan::Plan;
@@ -32,9 +32,8 @@ impl Identities {
     /// Read the keys. The component reads them again every minute; here none can have been added.
     pub(crate) async fn open(plan: &Plan) -> anyhow::Result<Self> {
         let pool = database::open(&database_file(&plan.state_dir, AUTH), &plan.sql).await?;
-        let rows = sqlx::query(include_str!("../../../components/auth/src/sql/list_signing_keys.sql"));
-        let stored: Vec<StoredKey> = rows.try_map(key).fetch_all(&pool).await.context("cannot read the keys")?;
-        let keys = stored.iter().map(StoredKey::verifying).collect::<Result<_, _>>()?;
+        let rows = sqlx::query(include_str!("../../../components/auth/src/sql/list_public_keys.sql"));
+        let keys = rows.try_map(key).fetch_all(&pool).await.context("cannot read the keys")?;
         Ok(Self { pool, keys, issuer: issuer(plan)? })
     }
 
@@ -63,6 +62,7 @@ impl Identities {
             email: Some(first.email),
             roles: first.role.into_iter().chain(rows.filter_map(|row| row.role)).collect(),
             expires_at: claims.expires_at(),
+            checked_at: now,
         })
     }
 }
@@ -93,14 +93,8 @@ fn holder(row: SqliteRow) -> Result<Holder, sqlx::Error> {
     Ok(Holder { session, email: row.try_get("email")?, role: row.try_get("role")? })
 }
 
-fn key(row: SqliteRow) -> Result<StoredKey, sqlx::Error> {
-    Ok(StoredKey {
-        kid: row.try_get("kid")?,
-        public_key: row.try_get("public_key")?,
-        private_key: row.try_get("private_key")?,
-        is_sealed: row.try_get("is_sealed")?,
-        created_at: from_millis(row.try_get("created_at")?).map_err(decode)?,
-    })
+fn key(row: SqliteRow) -> Result<VerifyingKey, sqlx::Error> {
+    VerifyingKey::new(row.try_get("kid")?, row.try_get("public_key")?).map_err(decode)
 }
 
 fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {

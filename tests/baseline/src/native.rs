@@ -1,5 +1,7 @@
 //! Stands where the engine stands, and calls handlers directly.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Request;
@@ -16,18 +18,18 @@ use crate::todos::App;
 #[derive(Debug, Clone)]
 pub(crate) struct Native {
     hello: Router,
-    todos: Service<App>,
+    todos: Arc<Service<App>>,
 }
 
 impl Native {
     /// Make the routers, once.
     pub(crate) fn new(todos: App) -> Self {
-        Self { hello: hello::router(), todos: Service::new(todos) }
+        Self { hello: hello::router(), todos: Arc::new(Service::new(todos)) }
     }
 
     /// The handlers without any layer before them.
     pub(crate) fn bare(&self) -> Router {
-        let todos = self.todos.clone();
+        let todos = Arc::clone(&self.todos);
         hello::router().fallback(move |request: Request| async move { todos.respond(request).await })
     }
 }

@@ -67,12 +67,12 @@ impl Component for App {
 
 impl Verifier for App {
     async fn verify(&self, token: &str) -> Result<Identity, VerifyError> {
-        let asked_at = self.environment.now();
-        if let Some(identity) = self.tokens.get(token, asked_at) {
+        let now = self.environment.now();
+        if let Some(identity) = self.tokens.get(token, now) {
             return Ok(identity);
         }
-        let identity = self.identities.verify(token, asked_at).await?;
-        self.tokens.put(token, &identity, asked_at);
+        let identity = self.identities.verify(token, now).await?;
+        self.tokens.put(token, &identity, now);
         Ok(identity)
     }
 }

@@ -243,3 +243,39 @@ async fn one_key_is_made_however_many_ask_first_and_another_hosts_tokens_do_not_
     assert_eq!(api.status_with(&user.access).await?, 200);
     Ok(())
 }
+
+#[tokio::test]
+async fn whoever_cannot_open_the_key_is_unhealthy_and_still_checks_tokens() -> anyhow::Result<()> {
+    const VARIABLE: &str = "CHASSIS_VARIABLE_SECRET_KEY";
+    let app = App::shipped()?;
+    let folder = tempfile::tempdir()?;
+    let state = folder.path().join("state");
+    let (right, wrong) = ("0123456789abcdef0123456789abcdef", "another secret of the same length");
+    let mut user: Option<User> = None;
+    for (secret, word, login) in [(right, "healthy", 200), (wrong, "unhealthy", 500), (right, "healthy", 200)] {
+        let host = start(&app, &state, &[(VARIABLE, secret)]).await?;
+        let api = Api::of(&host)?;
+        let health = eventually("health of auth", async || {
+            let health = api.get("/health").answer().await?.json()?["services"]["auth"].clone();
+            Ok((health["status"] != "unknown").then_some(health))
+        })
+        .await?;
+        assert_eq!(
+            (&health["status"], &health["dependencies"]["signingKeys"]),
+            (&json!(word), &json!(word)),
+            "{health}"
+        );
+        assert_eq!(health["dependencies"]["database"], "healthy", "{health}");
+        if user.is_none() {
+            user = Some(api.somebody().await?);
+        }
+        let user = user.as_ref().context("somebody")?;
+        assert_eq!(api.login(&user.email, PASSWORD).answer().await?.status, login, "{word}");
+        // The public half is enough for that, in auth itself and by its typed interface.
+        assert_eq!(api.status_with(&user.access).await?, 200, "{word}");
+        api.get("/api/v1/todos").bearer_auth(&user.access).expect(200).await?;
+        key(&api).await?;
+        assert_eq!(host.stop().await?.code, Some(0));
+    }
+    Ok(())
+}

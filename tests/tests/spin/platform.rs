@@ -126,6 +126,31 @@ async fn events_outside_of_a_batch_need_to_be_told_where() -> anyhow::Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_keeps_all_that_is_said_of_it() -> anyhow::Result<()> {
+    let it = Intruder::start(&[("outbox_database", "mine")]).await?;
+    let event = json!({ "event_type": "thing.done" });
+    for _ in 0..2 {
+        let (ok, told) = it.told("/publish-by-kit", &event).await?;
+        assert!(ok, "{told}");
+    }
+    let events = it.databases.events("mine")?;
+    assert_eq!(events.len(), 2, "its key is kept, and not looked at");
+    for event in &events {
+        let expected = json!({ "event_type": "thing.done", "subject": "thing_1", "data": "{\"n\":1}", "priority": 9,
+            "dedup_key": "a key", "source": "/components/mine" });
+        for (member, value) in expected.as_object().into_iter().flatten() {
+            assert_eq!(&event[member], value, "{member}: {event}");
+        }
+    }
+    let late = "select count(*) from chassis_outbox where round(86400 * (julianday(json_extract(envelope, '$.not_before')) \
+        - julianday(json_extract(envelope, '$.time')))) = 60";
+    assert_eq!(it.databases.count("mine", late)?, 2);
+    let (ok, told) = it.told("/publish-by-kit", &json!({ "event_type": "no spaces" })).await?;
+    assert!(!ok && told.contains("Internal") && told.contains("publishing failed"), "{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_and_values() -> anyhow::Result<()> {
     let it = Intruder::start(&[]).await?;
     for (deed, expected) in [

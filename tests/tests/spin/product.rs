@@ -10,6 +10,9 @@ use crate::host::{Databases, Grants, Running, product};
 const PASSWORD: &str = "correct horse battery";
 const TODOS: &str = "/api/v1/todos";
 
+/// What a token looks like that nobody gave out: it names an algorithm and a key that could be right.
+const FORGED: &str = "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6IngifQ.e30.AAAA";
+
 /// The two components on databases of their own.
 struct Shop {
     databases: Databases,
@@ -25,8 +28,15 @@ fn grants(databases: &Databases, labels: &[&str]) -> Grants {
 
 impl Shop {
     async fn open() -> anyhow::Result<Self> {
+        Self::open_with(&[]).await
+    }
+
+    /// The same with further variables for auth, which todos is not given.
+    async fn open_with(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let databases = Databases::new(&["auth", "todos"])?;
-        let auth = Running::start(&product("auth")?, grants(&databases, &["auth"])).await?;
+        let mut auths = grants(&databases, &["auth"]);
+        auths.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let auth = Running::start(&product("auth")?, auths).await?;
         let todos = Running::start(&product("todos")?, grants(&databases, &["todos", "auth"])).await?;
         Ok(Self { databases, auth, todos })
     }
@@ -86,6 +96,40 @@ async fn accounts_and_sessions() -> anyhow::Result<()> {
         assert_eq!(data["userId"], user["id"]);
     }
     assert_eq!(shop.databases.count("auth", "select count(*) from users")?, 1);
+    Ok(())
+}
+
+/// The auth within todos has no secret: whatever token it is asked about, it must not be the one that makes the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_made_where_tokens_are_signed_and_sealed_there() -> anyhow::Result<()> {
+    let shop = Shop::open_with(&[("secret_key", "0123456789abcdef0123456789abcdef")]).await?;
+    let keys = |which: &str| shop.databases.count("auth", &format!("select count(*) from signing_keys where {which}"));
+    for token in [FORGED, "Bearer x"] {
+        let answer = shop.todos.send(Method::GET, TODOS, &[("authorization", token)], None).await?;
+        assert_eq!(answer.status, 401, "{token}: {}", answer.body);
+        assert!(answer.headers["www-authenticate"].to_str()?.contains("invalid_token"), "{:?}", answer.headers);
+    }
+    assert_eq!(keys("true")?, 0);
+
+    let ada = shop.somebody("ada@example.com").await?;
+    assert_eq!((keys("is_sealed")?, keys("true")?), (1, 1));
+    // At once, although todos has just seen that there is no key.
+    shop.make(&ada, "first").await?.expect(201)?;
+    let answer = shop.todos.send(Method::GET, TODOS, &[("authorization", FORGED)], None).await?;
+    assert_eq!(answer.status, 401, "{}", answer.body);
+    Ok(())
+}
+
+/// What is published may be kept by whoever fetches it, so it is not empty from the beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_made_where_it_is_published() -> anyhow::Result<()> {
+    let shop = Shop::open_with(&[("secret_key", "0123456789abcdef0123456789abcdef")]).await?;
+    let set = shop.auth.send(Method::GET, "/.well-known/jwks.json", &[], None).await?.expect(200)?;
+    assert_eq!(set["keys"].as_array().map(Vec::len), Some(1), "{set}");
+    assert_eq!(shop.databases.count("auth", "select count(*) from signing_keys where is_sealed")?, 1);
+    let ada = shop.somebody("ada@example.com").await?;
+    shop.make(&ada, "first").await?.expect(201)?;
+    assert_eq!(shop.databases.count("auth", "select count(*) from signing_keys")?, 1);
     Ok(())
 }
 

@@ -133,18 +133,20 @@ impl StoredKey {
         let seed = <[u8; SEED_BYTES]>::try_from(seed.as_slice()).map_err(|_length| damaged())?;
         Ok(SigningKey { kid: self.kid.clone(), encoding: encoding_key(&seed) })
     }
+}
 
-    /// The half that verifies.
+impl VerifyingKey {
+    /// The half that verifies, by its name and as it is stored.
     ///
     /// # Errors
     /// It is damaged.
-    pub fn verifying(&self) -> Result<VerifyingKey, KeyError> {
-        let damaged = || KeyError::Damaged { kid: self.kid.clone() };
-        let decoding = DecodingKey::from_ed_components(&self.public_key).map_err(|_error| damaged())?;
+    pub fn new(kid: String, public_key: &str) -> Result<Self, KeyError> {
+        let decoding = DecodingKey::from_ed_components(public_key);
         // The verifier of the library takes the first 32 bytes without looking.
-        match decoding.try_get_as_bytes() {
-            Ok(bytes) if bytes.len() == 32 => Ok(VerifyingKey { kid: self.kid.clone(), decoding }),
-            Ok(_) | Err(_) => Err(damaged()),
+        let whole = |key: &DecodingKey| key.try_get_as_bytes().is_ok_and(|bytes| bytes.len() == 32);
+        match decoding {
+            Ok(decoding) if whole(&decoding) => Ok(Self { kid, decoding }),
+            Ok(_) | Err(_) => Err(KeyError::Damaged { kid }),
         }
     }
 }
@@ -153,13 +155,12 @@ impl StoredKey {
 ///
 /// # Errors
 /// A key is damaged.
-pub fn key_set(keys: &[StoredKey]) -> Result<JwkSet, KeyError> {
+pub fn key_set(keys: &[VerifyingKey]) -> Result<JwkSet, KeyError> {
     keys.iter().map(public_jwk).collect::<Result<_, _>>().map(|keys| JwkSet { keys })
 }
 
-fn public_jwk(key: &StoredKey) -> Result<Jwk, KeyError> {
-    let decoding = key.verifying()?.decoding;
-    let mut jwk = Jwk::from_decoding_key(&decoding, Some(Algorithm::EdDSA))
+fn public_jwk(key: &VerifyingKey) -> Result<Jwk, KeyError> {
+    let mut jwk = Jwk::from_decoding_key(&key.decoding, Some(Algorithm::EdDSA))
         .map_err(|_error| KeyError::Damaged { kid: key.kid.clone() })?;
     jwk.common.key_id = Some(key.kid.clone());
     jwk.common.public_key_use = Some(PublicKeyUse::Signature);
@@ -262,15 +263,15 @@ mod tests {
         short.private_key.pop();
         assert!(matches!(short.signing(None), Err(KeyError::Damaged { .. })));
         for public_key in ["", "AAAA", "not base64!"] {
-            let damaged = StoredKey { public_key: public_key.into(), ..key(None) };
-            assert!(damaged.verifying().is_err(), "{public_key}");
-            assert!(key_set(&[damaged]).is_err());
+            let damaged = VerifyingKey::new("its name".into(), public_key).unwrap_err();
+            assert_eq!(damaged, KeyError::Damaged { kid: "its name".into() }, "{public_key}");
         }
     }
 
     #[test]
     fn the_published_set_has_no_private_half() {
-        let set = serde_json::to_value(key_set(&[key(None)]).unwrap()).unwrap();
+        let public = VerifyingKey::new("its name".into(), &key(None).public_key).unwrap();
+        let set = serde_json::to_value(key_set(&[public]).unwrap()).unwrap();
         let jwk = set["keys"][0].as_object().unwrap();
         let mut names: Vec<_> = jwk.keys().map(String::as_str).collect();
         names.sort_unstable();

@@ -9,7 +9,7 @@ use crate::domain::account::User;
 use crate::domain::ids::TokenId;
 use crate::domain::refresh::RefreshToken;
 use crate::domain::session::{Lapse, Session};
-use crate::domain::token::{Claims, TokenError};
+use crate::domain::token::{self, Claims, TokenError};
 use crate::error::Error;
 use crate::store;
 
@@ -32,9 +32,9 @@ pub(super) async fn issue(
         exp: expires_at.as_second(),
         roles: user.roles.clone(),
     };
-    let signing = app.keyring().keys(app).await?;
+    let key = app.keyring().signing(app).await?;
     Ok(Tokens {
-        access_token: claims.sign(signing.signing()?)?,
+        access_token: claims.sign(&key)?,
         token_type: "Bearer",
         expires_in: claims.exp.saturating_sub(claims.iat),
         refresh_token: refresh.expose().to_owned(),
@@ -42,20 +42,19 @@ pub(super) async fn issue(
     })
 }
 
-/// Whose token this is, if its session counts. An answer is remembered for a second.
+/// Whose token this is, if its session counts. An answer is remembered for a second; it says when it was found, so that
+/// whoever asked remembers it no longer than that either.
 pub(crate) async fn identify(app: &App, token: &str) -> Result<Identity, VerifyError> {
     let now = app.environment().now();
     if let Some(identity) = app.tokens().get(token, now) {
         return Ok(identity);
     }
-    let identity = identify_anew(app, token).await?;
+    let identity = identify_anew(app, token, now).await?;
     app.tokens().put(token, &identity, now);
     Ok(identity)
 }
 
-/// The same for who remembers the answer elsewhere: it may be a second old there, and must not begin old.
-pub(crate) async fn identify_anew(app: &App, token: &str) -> Result<Identity, VerifyError> {
-    let now = app.environment().now();
+async fn identify_anew(app: &App, token: &str, now: Timestamp) -> Result<Identity, VerifyError> {
     let claims = check_token(app, token, now).await?;
     let holder = store::find_holder(&app.db(), &claims.sid).await.map_err(Error::from)?;
     let holder = holder.filter(|holder| holder.session.user_id == claims.sub).ok_or(VerifyError::Revoked)?;
@@ -70,17 +69,16 @@ pub(crate) async fn identify_anew(app: &App, token: &str) -> Result<Identity, Ve
         email: Some(holder.email),
         roles: holder.roles,
         expires_at: claims.expires_at(),
+        checked_at: now,
     })
 }
 
 async fn check_token(app: &App, token: &str, now: Timestamp) -> Result<Claims, VerifyError> {
     let settings = app.settings().await?;
-    let keys = app.keyring().keys(app).await?;
-    let checked = match keys.verify(token, &settings.issuer, now) {
-        // Another instance may have made a key since.
-        Err(TokenError::UnknownKey) => app.keyring().newer_than(app, &keys).await?.verify(token, &settings.issuer, now),
-        checked => checked,
-    };
+    let mut checked = token::verify(token, &app.keyring().verifying(app).await?, &settings.issuer, now);
+    if checked == Err(TokenError::UnknownKey) {
+        checked = token::verify(token, &app.keyring().verifying_anew(app).await?, &settings.issuer, now);
+    }
     checked.map_err(|error| match error {
         TokenError::Expired => VerifyError::Expired,
         TokenError::Invalid | TokenError::UnknownKey => VerifyError::Invalid,

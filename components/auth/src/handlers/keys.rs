@@ -15,8 +15,8 @@ use crate::error::Error;
     responses((status = 200, description = "A JSON Web Key Set", body = Object)),
 )]
 pub(crate) async fn jwks(State(app): State<App>) -> Result<Response, Error> {
-    let keys = app.keyring().keys(&app).await?;
-    let mut response = Json(key_set(keys.stored())?).into_response();
+    let keys = app.keyring().published(&app).await?;
+    let mut response = Json(key_set(&keys)?).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     Ok(response)
 }

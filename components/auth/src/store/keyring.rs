@@ -1,7 +1,9 @@
-//! The signing keys, read from the store and kept in the instance for a while; made where there is none.
+//! The signing keys, read from the store and kept in the instance for a while.
 //!
-//! However many instances start at once, one key is made: the batch that writes it asks that there is none, and who
-//! comes second reads what the first has written.
+//! Whoever checks a token needs the public halves alone, and may be given no more: under Spin this code also runs inside
+//! of components that ask whose a token is, without the secret. Only where tokens are signed, or are about to be, is a
+//! private half opened, and the first key made. However many instances start at once, one is made: the batch that writes
+//! it asks that there is none, and who comes second reads what the first has written.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,9 +12,9 @@ use chassis_values::time;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::rows::PublicHalf;
 use crate::component::App;
 use crate::domain::signing::{KeyError, Randomness, SigningKey, StoredKey, VerifyingKey};
-use crate::domain::token::{self, Claims, TokenError};
 use crate::error::Error;
 
 /// How long the keys are taken for current without asking.
@@ -21,87 +23,90 @@ const READ_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 const READ_AGAIN_FOR_UNKNOWN: SignedDuration = SignedDuration::from_secs(1);
 
 /// The keys of this instance.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Keyring {
-    known: Mutex<Option<Arc<Keys>>>,
-}
-
-/// The keys, as they were read.
-#[derive(Debug)]
-pub(crate) struct Keys {
-    stored: Vec<StoredKey>,
-    signing: Result<SigningKey, KeyError>,
-    verifying: Vec<VerifyingKey>,
-    read_at: Timestamp,
-}
-
-impl Keys {
-    /// What is stored, oldest first.
-    pub(crate) fn stored(&self) -> &[StoredKey] {
-        &self.stored
-    }
-
-    /// The key that signs: the newest.
-    pub(crate) fn signing(&self) -> Result<&SigningKey, KeyError> {
-        self.signing.as_ref().map_err(Clone::clone)
-    }
-
-    /// Whose token this is, as far as the token itself can tell.
-    pub(crate) fn verify(&self, token: &str, issuer: &str, now: Timestamp) -> Result<Claims, TokenError> {
-        token::verify(token, &self.verifying, issuer, now)
-    }
-
-    fn is_younger_than(&self, age: SignedDuration, now: Timestamp) -> bool {
-        self.read_at <= now && now < time::after(self.read_at, age)
-    }
+    verifying: Kept<Vec<VerifyingKey>>,
+    signing: Kept<SigningKey>,
 }
 
 impl Keyring {
-    /// Nothing is known yet.
-    pub(crate) fn new() -> Self {
-        Self { known: Mutex::new(None) }
+    /// The public halves, oldest first; none where no key was made yet.
+    pub(crate) async fn verifying(&self, app: &App) -> Result<Arc<Vec<VerifyingKey>>, Error> {
+        self.verifying_within(READ_AGAIN, app).await
     }
 
-    /// The keys; read where they are not known or too old.
-    pub(crate) async fn keys(&self, app: &App) -> Result<Arc<Keys>, Error> {
-        let now = app.environment().now();
-        match self.known() {
-            Some(keys) if keys.is_younger_than(READ_AGAIN, now) => Ok(keys),
-            Some(_) | None => self.read(app, now).await,
+    /// The same for who has met an unknown key: it may have been made a moment ago.
+    pub(crate) async fn verifying_anew(&self, app: &App) -> Result<Arc<Vec<VerifyingKey>>, Error> {
+        self.verifying_within(READ_AGAIN_FOR_UNKNOWN, app).await
+    }
+
+    /// The public halves, to be published: at least one, which is made where there is none. Whoever fetches an empty set
+    /// may keep it, and would refuse the first tokens.
+    pub(crate) async fn published(&self, app: &App) -> Result<Arc<Vec<VerifyingKey>>, Error> {
+        let known = self.verifying(app).await?;
+        if !known.is_empty() {
+            return Ok(known);
         }
+        self.signing(app).await?;
+        self.verifying(app).await
     }
 
-    /// The keys, read anew if these are not brand-new.
-    pub(crate) async fn newer_than(&self, app: &App, keys: &Arc<Keys>) -> Result<Arc<Keys>, Error> {
+    /// The key that signs: the newest, made where there is none.
+    pub(crate) async fn signing(&self, app: &App) -> Result<Arc<SigningKey>, Error> {
         let now = app.environment().now();
-        if keys.is_younger_than(READ_AGAIN_FOR_UNKNOWN, now) { Ok(Arc::clone(keys)) } else { self.read(app, now).await }
-    }
-
-    async fn read(&self, app: &App, now: Timestamp) -> Result<Arc<Keys>, Error> {
+        if let Some(known) = self.signing.get(READ_AGAIN, now) {
+            return Ok(known);
+        }
         let secret = app.secret().await?;
-        let mut stored = load(&app.db()).await?;
-        if stored.is_empty() {
+        let mut stored = newest(&app.db()).await?;
+        if stored.is_none() {
             make(app, secret.as_deref(), now).await?;
-            stored = load(&app.db()).await?;
+            stored = newest(&app.db()).await?;
         }
-        let newest = stored.last().ok_or(KeyError::NotMade)?;
-        let signing = newest.signing(secret.as_deref());
-        if let Err(error) = &signing {
-            log::error("nobody can log in", json!({ "reason": error.to_string() }));
-        }
-        let verifying = stored.iter().map(StoredKey::verifying).collect::<Result<_, _>>()?;
-        let keys = Arc::new(Keys { signing, verifying, read_at: now, stored });
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&keys));
-        Ok(keys)
+        let key = stored.ok_or(KeyError::NotMade)?.signing(secret.as_deref())?;
+        Ok(self.signing.put(key, now))
     }
 
-    fn known(&self) -> Option<Arc<Keys>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    async fn verifying_within(&self, age: SignedDuration, app: &App) -> Result<Arc<Vec<VerifyingKey>>, Error> {
+        let now = app.environment().now();
+        if let Some(known) = self.verifying.get(age, now) {
+            return Ok(known);
+        }
+        let halves: Vec<PublicHalf> = app.db().all(sql(include_str!("../sql/list_public_keys.sql"))).await?;
+        let keys = halves.into_iter().map(|half| VerifyingKey::new(half.kid, &half.public_key));
+        let keys: Vec<VerifyingKey> = keys.collect::<Result<_, _>>()?;
+        // That there is none is not kept: the first key counts from its first token on.
+        if keys.is_empty() { Ok(Arc::new(keys)) } else { Ok(self.verifying.put(keys, now)) }
     }
 }
 
-async fn load(db: &Db) -> Result<Vec<StoredKey>, DbError> {
-    db.all(sql(include_str!("../sql/list_signing_keys.sql"))).await
+/// What was read last, and when.
+#[derive(Debug)]
+struct Kept<T>(Mutex<Option<(Arc<T>, Timestamp)>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Kept<T> {
+    /// It, if it was read so long ago at most.
+    fn get(&self, age: SignedDuration, now: Timestamp) -> Option<Arc<T>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (value, read_at) = kept.as_ref()?;
+        (*read_at <= now && now < time::after(*read_at, age)).then(|| Arc::clone(value))
+    }
+
+    fn put(&self, value: T, now: Timestamp) -> Arc<T> {
+        let value = Arc::new(value);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&value), now));
+        value
+    }
+}
+
+async fn newest(db: &Db) -> Result<Option<StoredKey>, DbError> {
+    db.first(sql(include_str!("../sql/find_newest_signing_key.sql"))).await
 }
 
 /// Make the first key, unless somebody else has.

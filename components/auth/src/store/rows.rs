@@ -102,6 +102,18 @@ fn session(row: &Row<'_>) -> Result<Session, RowError> {
     })
 }
 
+/// The public half of a signing key, as it is stored.
+pub(super) struct PublicHalf {
+    pub(super) kid: String,
+    pub(super) public_key: String,
+}
+
+impl FromRow for PublicHalf {
+    fn from_row(row: &Row<'_>) -> Result<Self, RowError> {
+        Ok(Self { kid: row.get("kid")?, public_key: row.get("public_key")? })
+    }
+}
+
 impl FromRow for StoredKey {
     fn from_row(row: &Row<'_>) -> Result<Self, RowError> {
         Ok(Self {

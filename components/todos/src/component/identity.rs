@@ -13,17 +13,20 @@ mod bindings {
     });
 }
 
-/// Ask whose token this is.
-pub(super) async fn verify(token: &str) -> Result<Identity, VerifyError> {
+/// Ask whose token this is. The provider's clock may be another: what was not looked at before `now` counts as looked at then.
+pub(super) async fn verify(token: &str, now: Timestamp) -> Result<Identity, VerifyError> {
     let identity = provider::verify(token.to_owned()).await?;
     let seconds = i64::try_from(identity.expires_at).ok();
     let expires_at = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let milliseconds = i64::try_from(identity.checked_at).ok();
+    let checked_at = milliseconds.and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok());
     Ok(Identity {
         user_id: identity.user_id,
         session_id: identity.session_id,
         email: identity.email,
         roles: identity.roles,
         expires_at: expires_at.ok_or_else(|| VerifyError::Fault("it expires beyond the end of time".into()))?,
+        checked_at: checked_at.map_or(now, |checked_at| checked_at.min(now)),
     })
 }
 

@@ -1,1 +1,0 @@
-select kid, public_key, private_key, is_sealed, created_at from signing_keys order by created_at, kid
