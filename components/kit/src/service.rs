@@ -1,6 +1,8 @@
 //! A component behind its one door: public routes, private paths, and what every answer has in common.
 
 use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -61,10 +63,12 @@ pub trait Component: Clone + Send + Sync + 'static {
 }
 
 /// A component that answers requests.
-#[derive(Clone)]
 pub struct Service<C> {
     component: C,
-    router: Router,
+    /// A request has come.
+    begun: AtomicBool,
+    /// All routes, once a second request has come: many an instance sees only one.
+    router: OnceLock<Router>,
 }
 
 impl<C> fmt::Debug for Service<C> {
@@ -76,8 +80,21 @@ impl<C> fmt::Debug for Service<C> {
 impl<C: Component> Service<C> {
     /// Put a component behind its door.
     pub fn new(component: C) -> Self {
-        let router = C::routes().router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
-        Self { router: router.with_state(component.clone()), component }
+        Self { component, begun: AtomicBool::new(false), router: OnceLock::new() }
+    }
+
+    /// What routes a request for this path: for the first request no more than it needs.
+    fn router(&self, path: &str) -> Router {
+        if self.begun.swap(true, Ordering::Relaxed) {
+            self.router.get_or_init(|| self.complete(C::routes().router())).clone()
+        } else {
+            self.complete(C::routes().router_for(path))
+        }
+    }
+
+    fn complete(&self, router: Router<C>) -> Router {
+        let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+        router.with_state(self.component.clone())
     }
 
     /// Answer a request.
@@ -104,7 +121,7 @@ impl<C: Component> Service<C> {
 
     async fn public(&self, request: Request) -> Response {
         // A router is always ready, and cannot fail.
-        self.router.clone().call(request).await.unwrap_or_else(|never| match never {})
+        self.router(request.uri().path()).call(request).await.unwrap_or_else(|never| match never {})
     }
 
     async fn private(&self, request: Request) -> Response {

@@ -1,6 +1,5 @@
 //! The HTTP surface: nothing yet beyond the private paths that the kit answers (events, health, OpenAPI).
 
-use chassis_kit::axum::Router;
 use chassis_kit::routes::Routes;
 use chassis_kit::utoipa;
 
@@ -10,5 +9,5 @@ use crate::component::App;
 pub(crate) fn all() -> Routes<App> {
     #[derive(utoipa::OpenApi)]
     struct Document;
-    Routes::new(Router::new(), <Document as utoipa::OpenApi>::openapi)
+    Routes::new(Vec::new(), <Document as utoipa::OpenApi>::openapi)
 }

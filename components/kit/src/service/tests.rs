@@ -32,6 +32,7 @@ impl Verifier for App {
                 email: None,
                 roles: vec![],
                 expires_at: Timestamp::MAX,
+                checked_at: Timestamp::UNIX_EPOCH,
             }),
             "busy" => Err(VerifyError::Unavailable("auth is overloaded".into())),
             "old" => Err(VerifyError::Expired),
@@ -92,21 +93,47 @@ impl Component for App {
     }
 }
 
-fn ask(app: &App, method: &str, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, String) {
+fn ask(app: &App, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     send(app, method, path, headers, "")
 }
 
-fn send(app: &App, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (StatusCode, HeaderMap, String) {
+type Answer = (StatusCode, HeaderMap, String);
+
+fn send(app: &App, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    through(&Service::new(app.clone()), method, path, headers, body)
+}
+
+fn through(service: &Service<App>, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(Body::from(body.to_owned())).unwrap();
     block_on(async {
-        let (parts, body) = Service::new(app.clone()).respond(request).await.into_parts();
+        let (parts, body) = service.respond(request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
     })
+}
+
+#[test]
+fn the_first_request_is_routed_like_all_others() {
+    for path in [
+        "/api/v1/things/x",
+        "/api/v1/things",
+        "/api/v1/things/x/y",
+        "/things/x",
+        "/api/v1/count/x",
+        "/",
+        "/api/v1/things/x/",
+    ] {
+        for method in ["GET", "DELETE", "PUT", "OPTIONS", "HEAD"] {
+            let first = ask(&App::default(), method, path, &[]);
+            let service = Service::new(App::default());
+            let later: Vec<_> = (0..3).map(|_| through(&service, method, path, &[], "")).collect();
+            assert_eq!(later, vec![first; 3], "{method} {path}");
+        }
+    }
 }
 
 fn json_of(body: &str) -> Value {
