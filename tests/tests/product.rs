@@ -29,6 +29,8 @@ mod ending;
 mod events;
 #[path = "product/journey.rs"]
 mod journey;
+#[path = "product/limits.rs"]
+mod limits;
 #[path = "product/listing.rs"]
 mod listing;
 #[path = "product/mail_outage.rs"]

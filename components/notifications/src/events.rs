@@ -3,7 +3,7 @@
 //! | type | what is read of it | what follows |
 //! |---|---|---|
 //! | `user.registered` | `userId`, `email`, `firstName`, `lastName` | the address is kept; the welcome mail |
-//! | `todo.created` | `userId`, `title`, `description`, `priority`, `dueAt` | a mail to the owner |
+//! | `todo.created` | `userId`, `title`, `priority`, `dueAt` | a mail to the owner, unless they had too many |
 //!
 //! Members that are not known are not read, so that publishers may add some.
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use chassis_kit::bindings::mail;
 use chassis_kit::events::Event;
-use chassis_kit::log;
+use chassis_kit::values::time;
+use chassis_kit::{Batch, log};
 use serde_json::json;
 
 use crate::component::App;
 use crate::domain::address::{Address, Registered};
-use crate::domain::mail::Kind;
+use crate::domain::mail::{Kind, TODO_MAILS_MAX, TODO_MAILS_WINDOW};
 use crate::domain::plain;
 use crate::domain::render::Content;
 use crate::domain::todo::Created;
@@ -37,7 +38,7 @@ pub(crate) async fn user_registered(app: &App, event: &Event) -> Result<(), Erro
     deliver(app, event, Letter { kind: Kind::Welcome, to: &address, content }).await
 }
 
-/// A todo was made: tell its owner.
+/// A todo was made: tell its owner, unless they were told of many already.
 pub(crate) async fn todo_created(app: &App, event: &Event) -> Result<(), Error> {
     let note = event.data::<Created>()?.check()?;
     if app.inbox().has(event).await? {
@@ -45,6 +46,16 @@ pub(crate) async fn todo_created(app: &App, event: &Event) -> Result<(), Error> 
     }
     let found = store::find_address(&app.db, &note.user_id).await?;
     let Some(address) = found else { return Err(Error::UnknownAddress(note.user_id)) };
+    let now = app.environment.now();
+    let since = time::after(now, -TODO_MAILS_WINDOW);
+    if store::count_sent(&app.db, Kind::TodoCreated, &note.user_id, since).await? >= TODO_MAILS_MAX {
+        app.inbox().apply(event, Batch::new(), now).await?;
+        log::warn(
+            "a mail was left out, because its user had too many within the hour",
+            json!({ "kind": Kind::TodoCreated.as_str(), "userId": note.user_id, "eventId": event.id() }),
+        );
+        return Ok(());
+    }
     let content = app.templates()?.todo_created(&address, &note)?;
     deliver(app, event, Letter { kind: Kind::TodoCreated, to: &address, content }).await
 }

@@ -31,6 +31,13 @@ pub(crate) async fn find_address(db: &Db, user_id: &str) -> Result<Option<Addres
     db.first(sql(include_str!("sql/find_address.sql")).bind(user_id)).await
 }
 
+/// How many mails of a kind a user was sent since then.
+pub(crate) async fn count_sent(db: &Db, kind: Kind, user_id: &str, since: Timestamp) -> Result<i64, DbError> {
+    let statement = sql(include_str!("sql/count_sent.sql")).bind(user_id).bind(since).bind(kind.as_str());
+    let Count(count) = db.first(statement).await?.unwrap_or(Count(0));
+    Ok(count)
+}
+
 /// Keep an address that was true at this time.
 pub(crate) fn put_address(address: &Address, at: Timestamp) -> Batch {
     let statement = sql(include_str!("sql/put_address.sql"))
@@ -55,6 +62,14 @@ pub(crate) fn put_delivery(delivery: &Delivery<'_>, now: Timestamp) -> Batch {
         .bind(now);
     let purge = sql(include_str!("sql/purge_deliveries.sql")).bind(time::after(now, -DELIVERIES_RETENTION));
     Batch::new().run_affecting(1, statement).run(purge)
+}
+
+struct Count(i64);
+
+impl FromRow for Count {
+    fn from_row(row: &Row<'_>) -> Result<Self, RowError> {
+        Ok(Self(row.get("sent")?))
+    }
 }
 
 impl FromRow for Address {

@@ -6,6 +6,8 @@ use chassis_kit::values::etag::Precondition;
 use chassis_kit::values::violation::Violations;
 use chassis_kit::{DbError, Problem, ProblemType};
 
+use crate::domain::todo::TODOS_PER_USER_MAX;
+
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -18,6 +20,9 @@ pub(crate) enum Error {
     /// The body breaks rules.
     #[error("the body breaks rules")]
     Invalid(#[from] Violations),
+    /// The user has as many todos as one may have.
+    #[error("no more todos for this user")]
+    Full,
     /// Others changed the todo each time before this request could.
     #[error("others were faster, again and again")]
     Contended,
@@ -47,6 +52,8 @@ impl From<Error> for Problem {
             Error::NotFound => Self::new(ProblemType::NotFound).detail("there is no such todo"),
             Error::Precondition(precondition) => precondition.into(),
             Error::Invalid(violations) => violations.into(),
+            Error::Full => Self::new(ProblemType::LimitReached)
+                .detail(format!("there are {TODOS_PER_USER_MAX} todos, which is as many as one user may have")),
             Error::Contended => Self::new(ProblemType::Overloaded)
                 .detail("the todo is being changed by others")
                 .retry_after(Duration::from_secs(1)),

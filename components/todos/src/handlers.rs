@@ -6,7 +6,7 @@ mod extract;
 use chassis_kit::axum::extract::{Path, State};
 use chassis_kit::axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use chassis_kit::axum::response::{IntoResponse as _, Response};
-use chassis_kit::idempotency::{self, Answer, Begin, Idempotency};
+use chassis_kit::idempotency::{self, Answer, Begin, CommitError, Idempotency};
 use chassis_kit::paging::{Page, Paging};
 use chassis_kit::preconditions::{RequiredIfMatch, etag};
 use chassis_kit::values::{etag as tags, fingerprint, page};
@@ -71,7 +71,10 @@ pub(crate) async fn list(
 #[utoipa::path(post, path = "/api/v1/todos", tag = "todos", operation_id = "createTodo",
     params(("Idempotency-Key" = Option<String>, Header, description = "Do it once, however often it is asked for")),
     request_body = NewTodo,
-    responses((status = 201, description = "The todo; Location and ETag name it", body = TodoBody)),
+    responses(
+        (status = 201, description = "The todo; Location and ETag name it", body = TodoBody),
+        (status = 409, description = "There are 10000 todos, which is as many as one user may have"),
+    ),
     security(("bearer" = [])))]
 pub(crate) async fn create(
     State(app): State<App>,
@@ -88,7 +91,10 @@ pub(crate) async fn create(
     let now = app.environment.now();
     let todo = Todo::new(TodoId::new(now, app.environment.random()?), &user.user_id, content, now);
     let batch = store::insert(&todo)?.publish(events::created(&todo)?);
-    Ok(ticket.commit(batch, created(&todo)?).await?)
+    ticket.commit(batch, created(&todo)?).await.map_err(|error| match error {
+        CommitError::Db(DbError::Guard(0)) => Error::Full.into(),
+        other => other.into(),
+    })
 }
 
 /// The answer to a todo that was made. It is kept, so that it can be given again.

@@ -6,7 +6,7 @@ use chassis_kit::{Batch, Db, DbError, sql};
 
 use crate::domain::ids::TodoId;
 use crate::domain::listing::{Listing, Position, fold, pattern};
-use crate::domain::todo::{Content, Todo};
+use crate::domain::todo::{Content, TODOS_PER_USER_MAX, Todo};
 use crate::domain::words::{Priority, Sort, Status};
 
 /// A todo of this user.
@@ -43,7 +43,7 @@ pub(crate) async fn list(
     db.all(statement).await
 }
 
-/// Keep a new todo.
+/// Keep a new todo. The first step is the guard, which finds that its user has as many as one may have.
 pub(crate) fn insert(todo: &Todo) -> Result<Batch, serde_json::Error> {
     let content = &todo.content;
     let statement = sql(include_str!("sql/insert_todo.sql"))
@@ -59,7 +59,9 @@ pub(crate) fn insert(todo: &Todo) -> Result<Batch, serde_json::Error> {
         .bind(todo.version)
         .bind(todo.created_at)
         .bind(todo.updated_at);
-    Ok(with_tags(Batch::new().run_affecting(1, statement), todo))
+    let last =
+        sql(include_str!("sql/find_last_permitted.sql")).bind(todo.user_id.as_str()).bind(TODOS_PER_USER_MAX - 1);
+    Ok(with_tags(Batch::new().run_finding_none(last).run_affecting(1, statement), todo))
 }
 
 /// Put a todo in the place of the version that it was decided on. The first step is the guard.

@@ -179,6 +179,7 @@ async fn every_type_of_problem_that_components_answer_leads_to_its_description()
         "not-found",
         "method-not-allowed",
         "conflict",
+        "limit-reached",
         "precondition-failed",
         "precondition-required",
         "body-too-large",

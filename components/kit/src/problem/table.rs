@@ -70,6 +70,8 @@ problem_types! {
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed";
     /// It contradicts what exists.
     Conflict = CONFLICT, "conflict", "Conflict";
+    /// There is as much of it as there may be.
+    LimitReached = CONFLICT, "limit-reached", "Limit reached";
     /// A request with the same idempotency key is being worked on.
     IdempotencyInFlight = CONFLICT, "idempotency-in-flight", "The same request is in progress";
     /// It was changed since the entity tag was given out.

@@ -1,11 +1,19 @@
-//! What names a mail.
+//! What names a mail, and how many there may be.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::SignedDuration;
 use sha2::{Digest as _, Sha256};
 
 /// Bytes of an event's id that are taken as they are.
 const PLAIN_BYTES_MAX: usize = 100;
+
+/// Mails about todos that one user is sent within [`TODO_MAILS_WINDOW`]. Todos beyond are made without a mail: nobody has
+/// proved that the address is theirs, and a stranger's is not to be flooded. Mails that are on their way at the same
+/// moment do not see one another, so it may be exceeded by as many.
+pub const TODO_MAILS_MAX: i64 = 20;
+/// The time that [`TODO_MAILS_MAX`] counts for.
+pub const TODO_MAILS_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
 /// Which mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,6 @@ use super::plain;
 
 /// Characters of a title that are shown.
 pub const TITLE_CHARACTERS_MAX: usize = 200;
-/// Characters of a description that are shown.
-pub const DESCRIPTION_CHARACTERS_MAX: usize = 1_000;
 
 /// The data of `todo.created`. Members that are not known are not read.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,9 +19,6 @@ pub struct Created {
     pub user_id: String,
     /// What is to be done.
     pub title: String,
-    /// More about it.
-    #[serde(default)]
-    pub description: String,
     /// How much it matters.
     #[serde(default)]
     pub priority: String,
@@ -32,15 +27,13 @@ pub struct Created {
     pub due_at: Option<Timestamp>,
 }
 
-/// A todo as a mail shows it.
+/// A todo as a mail shows it: without its description, which would be a stranger's page of text under our sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Whose todo it is.
     pub user_id: String,
-    /// What is to be done, one line.
+    /// What is to be done, one line; empty where it is none to be repeated.
     pub title: String,
-    /// The beginning of what is said about it.
-    pub description: String,
     /// Whether it matters more than others.
     pub is_important: bool,
     /// When it is due, for people, in UTC.
@@ -57,8 +50,7 @@ impl Created {
         let user_id = all.check("/data/userId", text::line(&self.user_id, 1..=ID_CHARACTERS_MAX));
         let note = user_id.map(|user_id| Note {
             user_id,
-            title: plain::one_line(&self.title, TITLE_CHARACTERS_MAX),
-            description: plain::paragraphs(&self.description, DESCRIPTION_CHARACTERS_MAX),
+            title: plain::without_link(&plain::one_line(&self.title, TITLE_CHARACTERS_MAX)).to_owned(),
             is_important: self.priority == "high",
             due: self.due_at.map(|time| time.strftime("%-d %B %Y, %H:%M UTC").to_string()),
         });
@@ -74,7 +66,6 @@ mod tests {
         Created {
             user_id: "usr_1".into(),
             title: " Buy\r\nmilk ".into(),
-            description: "Two litres\r\nfresh".into(),
             priority: "high".into(),
             due_at: Some("2026-02-01T08:30:00Z".parse().unwrap()),
         }
@@ -85,7 +76,6 @@ mod tests {
         let expected = Note {
             user_id: "usr_1".into(),
             title: "Buy milk".into(),
-            description: "Two litres\nfresh".into(),
             is_important: true,
             due: Some("1 February 2026, 08:30 UTC".into()),
         };
@@ -99,9 +89,15 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_cut() {
-        let long = Created { title: "x".repeat(5_000), description: "y\n".repeat(5_000), ..created() }.check().unwrap();
+    fn a_long_title_is_cut() {
+        let long = Created { title: "x".repeat(5_000), ..created() }.check().unwrap();
         assert_eq!(long.title.chars().count(), TITLE_CHARACTERS_MAX);
-        assert!(long.description.chars().count() <= DESCRIPTION_CHARACTERS_MAX);
+    }
+
+    #[test]
+    fn a_title_with_a_link_is_not_repeated() {
+        let title = "You have won: collect it at evil.example".to_owned();
+        let note = Created { title, ..created() }.check().unwrap();
+        assert_eq!((note.title.as_str(), note.is_important), ("", true));
     }
 }

@@ -11,6 +11,8 @@ use super::ids::TodoId;
 use super::time;
 use super::words::{Priority, Status};
 
+/// Todos of one user at most, done ones among them: one account is not to fill the database.
+pub const TODOS_PER_USER_MAX: i64 = 10_000;
 /// Characters of a title at most.
 pub const TITLE_CHARACTERS_MAX: usize = 200;
 /// Characters of a description at most.
