@@ -53,12 +53,6 @@ pub enum SetMode {
 /// Why an operation was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyValueError {
-    /// The component was not lent this store.
-    #[error("not permitted: {0}")]
-    Denied(String),
-    /// No such store.
-    #[error("no such store")]
-    NoSuchStore,
     /// A limit of the host was exceeded.
     #[error("too large: {0}")]
     TooLarge(String),

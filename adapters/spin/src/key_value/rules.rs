@@ -15,10 +15,13 @@ pub const VALUE_BYTES_MAX: usize = 1 << 20;
 pub const PAGE_KEYS_MAX: u32 = 1_000;
 
 /// # Errors
-/// `too-large`.
+/// `too-large`; `invalid`.
 pub fn check_key(key: &str) -> Result<(), Error> {
-    if key.is_empty() || key.len() > KEY_BYTES_MAX || key.contains('\0') {
-        return Err(Error::TooLarge(format!("a key has 1 to {KEY_BYTES_MAX} bytes, and no NUL byte")));
+    if key.len() > KEY_BYTES_MAX {
+        return Err(Error::TooLarge(format!("a key is at most {KEY_BYTES_MAX} bytes")));
+    }
+    if key.is_empty() || key.contains('\0') {
+        return Err(Error::Invalid("a key is not empty and holds no NUL byte".to_owned()));
     }
     Ok(())
 }
@@ -33,10 +36,10 @@ pub fn check_value(value: &[u8]) -> Result<(), Error> {
 }
 
 /// # Errors
-/// `too-large`.
+/// `invalid`.
 pub fn check_limit(limit: u32) -> Result<usize, Error> {
     let usable = usize::try_from(limit).ok().filter(|_| (1..=PAGE_KEYS_MAX).contains(&limit));
-    usable.ok_or_else(|| Error::TooLarge(format!("a page has 1 to {PAGE_KEYS_MAX} keys")))
+    usable.ok_or_else(|| Error::Invalid(format!("a page has 1 to {PAGE_KEYS_MAX} keys")))
 }
 
 /// The cursor for the page after the one that ends with `last`.
@@ -47,11 +50,10 @@ pub fn encode_cursor(last: &str) -> String {
 /// The last key of the page before.
 ///
 /// # Errors
-/// `too-large`, as Chassis answers to a cursor that is not its own.
+/// `invalid`, as Chassis answers to a cursor that is not its own.
 pub fn decode_cursor(cursor: &str) -> Result<String, Error> {
     let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|key| String::from_utf8(key).ok());
-    key.filter(|key| !key.is_empty())
-        .ok_or_else(|| Error::TooLarge("the cursor was not given by this store".to_owned()))
+    key.filter(|key| !key.is_empty()).ok_or_else(|| Error::Invalid("the cursor was not given by this store".to_owned()))
 }
 
 /// The moment at which an entry written at `now` ceases to exist. None: never, also where it is beyond all calendars.

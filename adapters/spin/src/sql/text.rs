@@ -33,9 +33,19 @@ const PREFIXES_REFUSED: [&str; 3] = ["chassis_", "sqlite_", "pragma_"];
 /// Tables that SQLite makes of its own insides.
 const TABLES_REFUSED: [&str; 3] = ["dbstat", "bytecode", "tables_used"];
 
-/// Functions that reach out of the database or into SQLite, or whose time has no bound.
-const FUNCTIONS_REFUSED: [&str; 7] =
-    ["load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "sqlite_offset", "unhex"];
+/// Functions that reach out of the database or into SQLite, or whose time has no bound: those that Chassis refuses.
+const FUNCTIONS_REFUSED: [&str; 10] = [
+    "load_extension",
+    "fts3_tokenizer",
+    "readfile",
+    "writefile",
+    "edit",
+    "sqlite_offset",
+    "unhex",
+    "json_patch",
+    "jsonb_patch",
+    "json_pretty",
+];
 
 /// Check a statement, and write it as Spin takes it.
 ///
