@@ -9,6 +9,7 @@ use chassis_config::name::Label;
 use chassis_config::plan::{ComponentPlan, Durability, KeyValuePlan, MailPlan, MessagingPolicy, Plan, SqlPolicy};
 use uuid::Uuid;
 
+use crate::backlog::Backlog;
 use crate::clock::Clock;
 use crate::key_value::{CacheStore, DurableStore, KeyValueBackend, KeyValueError};
 use crate::lent::Lent;
@@ -70,6 +71,7 @@ pub struct Lender {
     messaging: Arc<SqliteMessaging>,
     mail_plan: MailPlan,
     mail: MailTransports,
+    mail_backlog: Backlog,
     databases: Mutex<BTreeMap<Label, SqliteDatabase>>,
     variable_names: Arc<BTreeSet<String>>,
     clock: Arc<dyn Clock>,
@@ -109,6 +111,7 @@ impl Lender {
             stores,
             messaging: Arc::new(messaging),
             mail: mail::from_plan(&plan.mail, &plan.state_dir, Arc::clone(&clock)).await?,
+            mail_backlog: Backlog::new(plan.mail.queue_bytes),
             mail_plan: plan.mail.clone(),
             databases: Mutex::default(),
             variable_names: Arc::new(plan.variable_names.clone()),
@@ -148,6 +151,7 @@ impl Lender {
             variable_names: Arc::clone(&self.variable_names),
             delivery_token: format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()),
             clock: Arc::clone(&self.clock),
+            pending: Backlog::new(component.limits.pending_bytes),
             lines: LineBudget::new(component.name.clone(), component.limits.log_lines),
         }))
     }
@@ -161,6 +165,7 @@ impl Lender {
             message_id_domain: plan.message_id_domain.clone(),
             recipients: plan.recipients,
             message_bytes: plan.message_bytes,
+            backlog: self.mail_backlog.clone(),
         })
     }
 

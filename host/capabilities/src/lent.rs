@@ -8,6 +8,7 @@ use chassis_config::name::ComponentName;
 use chassis_config::plan::{EventPattern, MessagingPolicy, Variable};
 use wasmtime::component::{HasData, Linker};
 
+use crate::backlog::{Backlog, Room};
 use crate::clock::Clock;
 use crate::conduct::Conduct;
 use crate::key_value::KeyValueBackend;
@@ -43,6 +44,8 @@ pub struct Lent {
     pub delivery_token: String,
     /// The clock of the host.
     pub clock: Arc<dyn Clock>,
+    /// Room for events and values that are on their way into a store.
+    pub(crate) pending: Backlog,
     /// What it may bring into the log by being refused something, and by losing instances.
     pub lines: LineBudget,
 }
@@ -113,6 +116,11 @@ impl LentView {
             let (component, request_id, trace_id) = self.names();
             tracing::error!(component, request_id, trace_id, name, reason, "{message}");
         }
+    }
+
+    /// Take room for bytes that the host holds until they are written; none where too much is under way.
+    pub(crate) fn room(&self, bytes: usize) -> Option<Room> {
+        self.lent.pending.take(u64::try_from(bytes).unwrap_or(u64::MAX))
     }
 
     fn names(&self) -> (&str, &str, &str) {

@@ -4,6 +4,7 @@
 //! implementation with its grant check (`sql/host.rs`), the backends (`sql/sqlite.rs`, ...) and one contract suite that
 //! every backend passes (`tests/`). No room knows which component calls it: it sees a [`lent::Lent`].
 
+mod backlog;
 mod bindings;
 pub mod clock;
 pub mod conduct;
@@ -18,3 +19,4 @@ pub mod mail;
 pub mod messaging;
 pub mod sql;
 pub mod sqlite_file;
+pub mod trusted_folder;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::backlog::Backlog;
+
 pub use self::mailbox::{Mailbox, MailboxBounds, MailboxError, MailboxPage, MailboxSummary, StoredMail};
 pub use self::smtp::{Smtp, SmtpSetupError};
 pub use self::transport::{MailTransports, TransportError, from_plan};
@@ -33,6 +35,14 @@ pub struct Message {
     pub text: String,
     /// The HTML part.
     pub html: Option<String>,
+}
+
+impl Message {
+    /// Bytes of subject, text and HTML together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        (self.subject.len() + self.text.len() + self.html.as_ref().map_or(0, String::len)) as u64
+    }
 }
 
 /// What the next hop answered.
@@ -86,4 +96,6 @@ pub struct MailGrant {
     pub recipients: u32,
     /// Bytes of subject, text and HTML together.
     pub message_bytes: u64,
+    /// Bounds the messages of all components that are on their way.
+    pub(crate) backlog: Backlog,
 }

@@ -66,9 +66,17 @@ pub enum MessagingError {
     /// A limit of the host was exceeded.
     #[error("too large: {0}")]
     TooLarge(String),
-    /// A queue is full.
+    /// The backend takes no more work now.
     #[error("busy, try again in {0:?}")]
     Busy(Duration),
+    /// A queue has as many deliveries as it may have; nobody was given anything.
+    #[error("the queue «{queue}» is full (messaging.queue_length), try again in {wait:?}")]
+    QueueFull {
+        /// The queue.
+        queue: String,
+        /// Wait hint.
+        wait: Duration,
+    },
     /// A cursor or a limit breaks its rule.
     #[error("invalid: {0}")]
     Invalid(String),

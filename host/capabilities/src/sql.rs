@@ -93,9 +93,6 @@ pub enum SqlError {
     /// The statement is not permitted.
     #[error("not permitted: {0}")]
     Denied(String),
-    /// No such label.
-    #[error("no such database")]
-    NoSuchDatabase,
     /// The step did not meet its expectation; nothing was kept.
     #[error("step {0} did not meet its expectation")]
     Guard(u32),
@@ -146,9 +143,6 @@ pub trait SqlBackend: Debug + Send + Sync {
     /// Answers with one row set for each `Step::Run`, in order.
     async fn batch(&self, steps: Vec<Step>) -> Result<Vec<RowSet>, SqlError>;
 
-    /// Whether a statement can be served; for health.
-    async fn ping(&self) -> Result<(), SqlError>;
-
     /// Whose conduct the CPU time of statements counts for from now on. Only the first one is kept.
     fn watch(&self, conduct: Arc<dyn Conduct>);
 }
@@ -156,8 +150,9 @@ pub trait SqlBackend: Debug + Send + Sync {
 /// The events that batches of one database have published and that are not yet handed on.
 #[async_trait]
 pub trait Outbox: Debug + Send + Sync {
-    /// The oldest events, in the order of their commits. An event stays until it is confirmed.
-    async fn pending(&self, limit: u32) -> Result<Vec<Envelope>, SqlError>;
+    /// The oldest events, in the order of their commits: at most `limit`, and together at most `bytes` as they are stored,
+    /// but always the first. An event stays until it is confirmed.
+    async fn pending(&self, limit: u32, bytes: u64) -> Result<Vec<Envelope>, SqlError>;
 
     /// Forget events that are durable elsewhere.
     async fn confirm(&self, ids: &[String]) -> Result<(), SqlError>;

@@ -9,6 +9,8 @@
 //!   so that one sync answers many. If that commit fails, each piece is run again alone.
 //! - Accepted work runs to its end, even if the future that asked for it is dropped.
 //! - A reader sees every write that was answered before it began.
+//! - What is on the disk is bounded: the file, its write-ahead log, which SQLite itself lets grow for as long as there is
+//!   always somebody who reads, and temporary files.
 
 pub(crate) mod connection;
 #[cfg(any(test, feature = "failpoints"))]
@@ -18,6 +20,8 @@ pub(crate) mod ffi;
 mod functions;
 pub(crate) mod readers;
 mod rules;
+pub(crate) mod temporary;
+mod vfs;
 pub(crate) mod writer;
 
 use std::fmt;
@@ -49,12 +53,43 @@ pub struct FileBounds {
     /// Bytes beyond which the file does not grow, rounded to pages. What does not fit is refused as on a full disk:
     /// [`FileError::Busy`]. A file that is larger already stays so.
     pub bytes: u64,
+    /// Bytes of the write-ahead log. When it has them it is copied into the file and begun anew before more is written,
+    /// which waits for those who read an older state; a group of work may exceed it by what it writes. Where they do not
+    /// end within `wait`: [`FileError::Busy`].
+    pub log_bytes: u64,
+    /// Bytes of all temporary files together: sorts, `distinct`, recursion, savepoints. A statement that needs more fails.
+    pub temporary_bytes: u64,
 }
 
+/// Readers of a file of the host's own: its reads are few and short.
+const READERS: u32 = 2;
+/// Pieces of work that wait for such a file. Each has a bound of its own; whoever gives many of them counts their bytes.
+const QUEUE: u32 = 1024;
+/// Pieces of work that share one commit: beyond some dozens a sync more makes little difference, and a failure much.
+const GROUP: u32 = 64;
+/// More than there are statements for any of these files.
+const STATEMENTS: u32 = 64;
+/// Time for which the host waits for such a file, before it says that it is busy.
+const WAIT: Duration = Duration::from_secs(5);
+/// Bytes of their write-ahead logs: seconds of writing.
+const LOG_BYTES: u64 = 64 << 20;
+/// Bytes of their temporary files. Their statements sort little.
+const TEMPORARY_BYTES: u64 = 256 << 20;
+
+/// Those of the files of the host's own: key-value stores, messaging, the mailbox. No operator has a reason to move them,
+/// but for the size, which each has in its settings.
 impl Default for FileBounds {
     fn default() -> Self {
-        let wait = Duration::from_secs(5);
-        Self { readers: 2, queue: 1024, group: 64, statements: 64, wait, bytes: u64::MAX }
+        Self {
+            readers: READERS,
+            queue: QUEUE,
+            group: GROUP,
+            statements: STATEMENTS,
+            wait: WAIT,
+            bytes: u64::MAX,
+            log_bytes: LOG_BYTES,
+            temporary_bytes: TEMPORARY_BYTES,
+        }
     }
 }
 

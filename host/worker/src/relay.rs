@@ -19,6 +19,10 @@ use crate::measure;
 /// First pause after a failure; the next ones are twice as long each.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
+/// Bytes of events that are moved at once; a single event is moved whatever it has. The backend takes them as one value,
+/// and holds them in memory several times over.
+const BATCH_BYTES: u64 = 8 << 20;
+
 /// Empties one outbox.
 #[derive(Debug, Clone)]
 pub struct Relay {
@@ -39,14 +43,16 @@ pub struct Relay {
 
 /// What one look into the outbox led to.
 enum Step {
-    /// There was nothing, or no more than was moved.
+    /// There was nothing.
     Empty,
-    /// So many events were moved, and there may be more.
+    /// Events were moved, and there may be more.
     Moved,
     /// The backend takes less at once than it was given.
     Smaller(usize),
     /// Nothing was moved, or it is not known; another try will tell. The backend may have said when.
     Failed(Duration),
+    /// The backend waits for this queue to have room, and said when to ask again.
+    Full(String, Duration),
 }
 
 impl Relay {
@@ -79,6 +85,14 @@ impl Relay {
                     failures = failures.saturating_add(1);
                     pause_after(failures, hint, self.interval)
                 }
+                Step::Full(queue, hint) => {
+                    // Once, and not at each try, for as long as it lasts.
+                    if failures == 0 {
+                        tracing::warn!(outbox = self.name, queue, "a queue is full, events for it wait in the outbox");
+                    }
+                    failures = failures.saturating_add(1);
+                    pause_after(failures, hint, self.interval)
+                }
             };
             stopping.run_until_cancelled(sleep(pause)).await;
         }
@@ -86,7 +100,7 @@ impl Relay {
 
     async fn step(&self, batch: usize) -> Step {
         let limit = u32::try_from(batch).unwrap_or(u32::MAX);
-        let events = match self.outbox.pending(limit).await {
+        let events = match self.outbox.pending(limit, BATCH_BYTES).await {
             Ok(events) => events,
             Err(error) => {
                 tracing::warn!(outbox = self.name, %error, "an outbox cannot be read, trying again");
@@ -100,8 +114,9 @@ impl Relay {
         }
         match self.messaging.publish(events).await {
             Ok(()) => {}
+            Err(MessagingError::QueueFull { queue, wait }) => return Step::Full(queue, wait),
             Err(MessagingError::Busy(wait)) => {
-                tracing::debug!(outbox = self.name, ?wait, "a queue is full, its events wait in the outbox");
+                tracing::debug!(outbox = self.name, ?wait, "messaging is busy, events wait in the outbox");
                 return Step::Failed(wait);
             }
             Err(MessagingError::TooLarge(_)) if moved > 1 => return Step::Smaller(moved / 2),
@@ -117,7 +132,7 @@ impl Relay {
             return Step::Failed(PAUSE_MIN);
         }
         measure::relayed(&self.name, moved);
-        if moved < batch { Step::Empty } else { Step::Moved }
+        Step::Moved
     }
 
     fn measure_lag(&self, events: &[Envelope]) {

@@ -6,10 +6,12 @@ use std::time::Duration;
 use wasmtime::component::Accessor;
 
 use super::{Entry, KeyValueBackend, KeyValueError, SetMode, SwapOutcome};
+use crate::backlog::Room;
 use crate::bindings::chassis::platform::key_value as wit;
 use crate::lent::{HasLent, LentView};
 
-const LIST_LIMIT_MAX: u32 = 1000;
+/// What a component is told to wait that writes faster than its values are stored.
+const WAIT: Duration = Duration::from_millis(100);
 
 impl wit::Host for LentView {}
 
@@ -30,6 +32,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         let mode = if options.if_absent { SetMode::IfAbsent } else { SetMode::Always };
         let ttl = options.ttl_ms.map(Duration::from_millis);
         let store = Store::find(accessor, store)?;
+        let _until_written = store.room(&value)?;
         let set = store.backend.set(&key, value, ttl, mode).await;
         store.report(set)
     }
@@ -61,6 +64,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         ttl_ms: Option<u64>,
     ) -> Result<wit::SwapOutcome, wit::Error> {
         let store = Store::find(accessor, store)?;
+        let _until_written = store.room(&value)?;
         let outcome = store.backend.swap(&key, version, value, ttl_ms.map(Duration::from_millis)).await;
         Ok(match store.report(outcome)? {
             SwapOutcome::Swapped(version) => wit::SwapOutcome::Swapped(version),
@@ -75,9 +79,6 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         cursor: Option<String>,
         limit: u32,
     ) -> Result<wit::Page, wit::Error> {
-        if limit == 0 || limit > LIST_LIMIT_MAX {
-            return Err(wit::Error::TooLarge(format!("a page has 1 to {LIST_LIMIT_MAX} keys")));
-        }
         let store = Store::find(accessor, store)?;
         let page = store.backend.list(&prefix, cursor.as_deref(), limit).await;
         let page = store.report(page)?;
@@ -104,15 +105,15 @@ impl Store {
         }
     }
 
+    fn room(&self, value: &[u8]) -> Result<Room, wit::Error> {
+        self.report(self.view.room(value.len()).ok_or(KeyValueError::Busy(WAIT)))
+    }
+
     /// What the guest reads; the text of an internal error goes to the log alone.
     fn report<V>(&self, answer: Result<V, KeyValueError>) -> Result<V, wit::Error> {
         answer.map_err(|error| match error {
-            KeyValueError::Denied(what) => {
-                self.view.refuse("refused a use of a key-value store", &self.label, &what);
-                wit::Error::Denied(what)
-            }
-            KeyValueError::NoSuchStore => wit::Error::NoSuchStore,
-            KeyValueError::TooLarge(what) | KeyValueError::Invalid(what) => wit::Error::TooLarge(what),
+            KeyValueError::Invalid(what) => wit::Error::Invalid(what),
+            KeyValueError::TooLarge(what) => wit::Error::TooLarge(what),
             KeyValueError::NotANumber => wit::Error::NotANumber,
             KeyValueError::Busy(wait) => wit::Error::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
             KeyValueError::Internal(what) => {

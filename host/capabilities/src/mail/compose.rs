@@ -11,6 +11,9 @@ use super::{MailError, Message};
 /// Bytes of a Message-ID: it must fit into one line with its name and its brackets.
 const MESSAGE_ID_BYTES_MAX: usize = 900;
 
+/// Bytes of a message that are composed at once: less than a millisecond of work.
+const BYTES_INLINE_MAX: u64 = 64 << 10;
+
 /// A message as it travels.
 #[derive(Debug)]
 pub(super) struct Letter {
@@ -28,11 +31,23 @@ impl Letter {
     }
 }
 
-/// Compose a message that is sent at `at`.
+/// Compose a message that is sent at `at`; a long one on a thread of its own, since it takes as long as it is.
 ///
+/// # Errors
+/// `Invalid` where the message is not well-formed.
+pub(super) async fn compose(message: Message, at: Timestamp) -> Result<(Message, Letter), MailError> {
+    let bytes = message.bytes();
+    let work = move || letter(&message, at).map(|letter| (message, letter));
+    if bytes <= BYTES_INLINE_MAX {
+        return work();
+    }
+    let composed = tokio::task::spawn_blocking(work).await;
+    composed.unwrap_or_else(|error| Err(MailError::Temporary(format!("the mail was not composed: {error}"))))
+}
+
 /// Every field of the head is refused if it has a line break or another control character in it: what follows one would
 /// be a field of its own.
-pub(super) fn compose(message: &Message, at: Timestamp) -> Result<Letter, MailError> {
+fn letter(message: &Message, at: Timestamp) -> Result<Letter, MailError> {
     check_message_id(&message.message_id)?;
     if message.subject.chars().any(char::is_control) {
         return Err(MailError::Invalid("a subject is one line without control characters".to_owned()));

@@ -3,7 +3,7 @@
 use lettre::Address;
 use wasmtime::component::Accessor;
 
-use super::{MailError, MailGrant, Message};
+use super::{MailError, MailGrant, Message, Receipt};
 use crate::bindings::chassis::platform::mail as wit;
 use crate::lent::{HasLent, LentView};
 
@@ -20,8 +20,26 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
             return Err(wit::Error::Denied("sending mail; grant it by `mail` in the manifest".to_owned()));
         };
         let message = check(grant, &view, message)?;
-        let receipt = grant.backend.send(message).await?;
+        let message_id = message.message_id.clone();
+        let receipt = send(grant, message).await.inspect_err(|error| report(&view, &message_id, error))?;
         Ok(wit::Receipt { message_id: receipt.message_id, response: receipt.response })
+    }
+}
+
+async fn send(grant: &MailGrant, message: Message) -> Result<Receipt, MailError> {
+    let Some(_room) = grant.backlog.take(message.bytes()) else {
+        return Err(MailError::Temporary("too much mail waits to be sent (mail.queue_bytes)".to_owned()));
+    };
+    grant.backend.send(message).await
+}
+
+/// What an operator may want to mend is logged; what is wrong with a message is the component's own business.
+fn report(view: &LentView, message_id: &str, error: &MailError) {
+    match error {
+        MailError::Temporary(_) | MailError::Permanent(_) | MailError::RateLimited(_) => {
+            view.refuse("a mail was not sent", message_id, &error.to_string());
+        }
+        MailError::Denied(_) | MailError::Invalid(_) => {}
     }
 }
 
@@ -44,11 +62,7 @@ fn check(grant: &MailGrant, view: &LentView, message: wit::Message) -> Result<Me
     if message.subject.len() > SUBJECT_BYTES_MAX || message.subject.contains(['\r', '\n', '\0']) {
         return Err(MailError::Invalid(format!("a subject is one line of at most {SUBJECT_BYTES_MAX} bytes")));
     }
-    let bytes = message.subject.len() + message.text.len() + message.html.as_ref().map_or(0, String::len);
-    if bytes as u64 > grant.message_bytes {
-        return Err(MailError::Invalid(format!("a message is at most {} bytes", grant.message_bytes)));
-    }
-    Ok(Message {
+    let message = Message {
         message_id: format!("{}.{}@{}", view.lent.component, message.id, grant.message_id_domain),
         from,
         to: message.to,
@@ -56,7 +70,11 @@ fn check(grant: &MailGrant, view: &LentView, message: wit::Message) -> Result<Me
         subject: message.subject,
         text: message.text,
         html: message.html,
-    })
+    };
+    if message.bytes() > grant.message_bytes {
+        return Err(MailError::Invalid(format!("a message is at most {} bytes", grant.message_bytes)));
+    }
+    Ok(message)
 }
 
 impl From<MailError> for wit::Error {
@@ -67,6 +85,48 @@ impl From<MailError> for wit::Error {
             MailError::Temporary(what) => Self::Temporary(what),
             MailError::Permanent(what) => Self::Permanent(what),
             MailError::RateLimited(wait) => Self::RateLimited(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::backlog::Backlog;
+    use crate::clock::SystemClock;
+    use crate::mail::{Mailbox, MailboxBounds};
+
+    #[tokio::test]
+    async fn mail_that_finds_no_room_is_to_be_sent_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bounds = MailboxBounds { messages: 10, retention: Duration::from_secs(3600) };
+        let mailbox = Mailbox::open(&folder.path().join("mailbox.db"), bounds, Arc::new(SystemClock)).await;
+        let grant = MailGrant {
+            backend: Arc::new(mailbox.expect("opens")),
+            from: Vec::new(),
+            default_from: String::new(),
+            message_id_domain: String::new(),
+            recipients: 1,
+            message_bytes: 1 << 20,
+            backlog: Backlog::new(1 << 20),
+        };
+        let message = || Message {
+            message_id: "notifications.a@example.com".to_owned(),
+            from: "no-reply@example.com".to_owned(),
+            to: vec!["ada@example.org".to_owned()],
+            reply_to: None,
+            subject: "Hello".to_owned(),
+            text: "x".repeat(1000),
+            html: None,
+        };
+        let others = grant.backlog.take(1 << 20);
+        assert!(matches!(send(&grant, message()).await, Err(MailError::Temporary(_))));
+        drop(others);
+        for _ in 0..3 {
+            assert!(send(&grant, Message { text: "x".repeat(900_000), ..message() }).await.is_ok());
         }
     }
 }

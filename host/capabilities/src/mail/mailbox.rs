@@ -164,14 +164,6 @@ impl Mailbox {
         self.shelf.file.read(|connection| Box::pin(statements::get(connection, seq))).await
     }
 
-    /// Remove all mails; how many those were.
-    ///
-    /// # Errors
-    /// Where the file cannot be written.
-    pub async fn clear(&self) -> Result<u64, MailboxError> {
-        self.shelf.file.write(|connection| Box::pin(statements::clear(connection))).await
-    }
-
     /// Remove what is too old. A background task does the same every minute.
     ///
     /// # Errors
@@ -208,7 +200,9 @@ impl Shelf {
 impl MailBackend for Mailbox {
     async fn send(&self, message: Message) -> Result<Receipt, MailError> {
         let now = self.shelf.clock.now();
-        let head = compose(&message, now)?.head();
+        let (message, letter) = compose(message, now).await?;
+        let head = letter.head();
+        drop(letter);
         let message_id = message.message_id.clone();
         let arrival = Arc::new(Arrival { message, head, at: now });
         let bounds = self.shelf.bounds;
@@ -216,10 +210,7 @@ impl MailBackend for Mailbox {
             let arrival = Arc::clone(&arrival);
             Box::pin(async move { statements::keep(connection, &arrival, bounds).await })
         });
-        let id = kept.await.map_err(|error: MailboxError| {
-            tracing::warn!(%error, message_id, "the mailbox did not take a mail");
-            MailError::Temporary(format!("the mailbox: {error}"))
-        })?;
+        let id = kept.await.map_err(|error: MailboxError| MailError::Temporary(format!("the mailbox: {error}")))?;
         failpoint::pass(Point::MailAccepted);
         Ok(Receipt { message_id, response: format!("kept in the mailbox as {id}") })
     }

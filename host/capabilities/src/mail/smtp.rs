@@ -140,15 +140,9 @@ impl fmt::Debug for Smtp {
 #[async_trait]
 impl MailBackend for Smtp {
     async fn send(&self, message: Message) -> Result<Receipt, MailError> {
-        let letter = compose(&message, self.clock.now())?;
-        let message_id = message.message_id;
-        match self.hand_over(letter).await {
-            Ok(response) => Ok(Receipt { message_id, response }),
-            Err(error) => {
-                tracing::warn!(%error, message_id, server = self.server, "a mail was not sent");
-                Err(error)
-            }
-        }
+        let (Message { message_id, .. }, letter) = compose(message, self.clock.now()).await?;
+        let response = self.hand_over(letter).await?;
+        Ok(Receipt { message_id, response })
     }
 }
 

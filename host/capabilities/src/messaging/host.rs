@@ -1,5 +1,7 @@
 //! `chassis:platform/messaging`: checks the grant, and translates.
 
+use std::time::Duration;
+
 use wasmtime::component::Accessor;
 
 use super::MessagingError;
@@ -7,6 +9,9 @@ use crate::bindings::chassis::platform::messaging as wit;
 use crate::bindings::chassis::platform::types;
 use crate::event::{Envelope, Refusal, seal};
 use crate::lent::{HasLent, LentView};
+
+/// What a component is told to wait that publishes faster than its events are written.
+const WAIT: Duration = Duration::from_millis(100);
 
 impl types::Host for LentView {}
 
@@ -21,6 +26,8 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         }
         let events = events.into_iter().map(|event| seal(&view, event)).collect::<Result<Vec<Envelope>, _>>()?;
         let ids = events.iter().map(|event| event.id.clone()).collect();
+        let bytes = events.iter().map(|event| event.data.len()).sum();
+        let _until_written = view.room(bytes).ok_or_else(|| busy(WAIT))?;
         view.lent.messaging.publish(events).await.map_err(|error| report(&view, error))?;
         Ok(ids)
     }
@@ -35,12 +42,20 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
 fn report(view: &LentView, error: MessagingError) -> wit::Error {
     match error {
         MessagingError::TooLarge(what) => wit::Error::TooLarge(what),
-        MessagingError::Busy(wait) => wit::Error::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
+        MessagingError::Busy(wait) => busy(wait),
+        MessagingError::QueueFull { queue, wait } => {
+            view.refuse("refused events: a queue that they are for is full", &queue, "");
+            busy(wait)
+        }
         error @ (MessagingError::LeaseLost | MessagingError::Invalid(_) | MessagingError::Internal(_)) => {
             view.fail("messaging failed", "", &error.to_string());
             wit::Error::Internal("messaging failed; the host's log says why".to_owned())
         }
     }
+}
+
+fn busy(wait: Duration) -> wit::Error {
+    wit::Error::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX))
 }
 
 impl From<Refusal> for wit::Error {

@@ -10,8 +10,9 @@
 //! - **Leases.** Each is fenced by a number that grows with every lease. One that is not renewed in time goes back to its
 //!   queue; since that means that the host failed and not the handler, it uses up no attempt, and the age of the event
 //!   bounds it. Opening the file ends all leases: their holders died with the process before.
-//! - **Known ids** are remembered for the deduplication window, and as long as the event waits anywhere.
-//! - **Full queues** answer `Busy` to whoever publishes to them; the last call before that may exceed the bound by its
+//! - **Known ids** are remembered for the deduplication window, and as long as the event waits anywhere. Of an event that
+//!   no queue subscribes to nothing is remembered, nor is its deduplication key.
+//! - **Full queues** answer `QueueFull` to whoever publishes to them; the last call before that may exceed the bound by its
 //!   own events, so that no call is larger than an empty queue.
 //! - A queue whose component has disappeared keeps what is in it, and stays in the status.
 
@@ -47,7 +48,8 @@ use super::verdict::later;
 use super::{DeadLetterPage, Delivery, MessagingBackend, MessagingError, Outcome, QueueStatus, Subscription};
 use crate::clock::Clock;
 use crate::event::Envelope;
-use crate::sqlite_file::{FileBounds, FileError, SqliteFile};
+use crate::sqlite_file::connection::primary_code;
+use crate::sqlite_file::{FileBounds, FileError, SqliteFile, ffi};
 
 /// The schema, by version.
 const SCHEMA: &[&str] = &[include_str!("sqlite/schema.sql")];
@@ -352,6 +354,9 @@ impl From<FileError> for MessagingError {
     fn from(error: FileError) -> Self {
         match error {
             FileError::Busy(wait) => Self::Busy(wait),
+            FileError::Sqlite(error) if primary_code(&error) == Some(ffi::TOOBIG) => {
+                Self::TooLarge("the events of one call are more than SQLite takes at once".to_owned())
+            }
             error => Self::Internal(error.to_string()),
         }
     }
@@ -360,5 +365,20 @@ impl From<FileError> for MessagingError {
 impl From<sqlx::Error> for MessagingError {
     fn from(error: sqlx::Error) -> Self {
         FileError::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_longer_than_a_value_can_be_is_too_large() {
+        let mut connection = SqliteConnectOptions::new().filename(":memory:").connect().await.expect("opens");
+        let refused = sqlx::query("select zeroblob(2000000000)").execute(&mut connection).await.expect_err("too long");
+        assert!(matches!(MessagingError::from(refused), MessagingError::TooLarge(_)));
     }
 }

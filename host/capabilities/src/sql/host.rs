@@ -58,8 +58,7 @@ fn report(view: &LentView, database: &str, error: SqlError) -> wit::Error {
         }
         SqlError::Timeout => view.refuse("ended a statement that took too long", database, ""),
         SqlError::Internal(what) => view.fail("a database failed", database, what),
-        SqlError::NoSuchDatabase
-        | SqlError::Guard(_)
+        SqlError::Guard(_)
         | SqlError::Constraint { .. }
         | SqlError::Conflict
         | SqlError::Busy(_)
@@ -72,7 +71,6 @@ impl From<SqlError> for wit::Error {
     fn from(error: SqlError) -> Self {
         match error {
             SqlError::Denied(what) => Self::Denied(what),
-            SqlError::NoSuchDatabase => Self::NoSuchDatabase,
             SqlError::Guard(step) => Self::Guard(step),
             SqlError::Constraint { kind, table, columns } => {
                 Self::Constraint(wit::ConstraintViolation { kind: kind.into(), table, columns })

@@ -36,12 +36,13 @@ use chassis_config::plan::SqlPolicy;
 use futures::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
-use self::batch::{BatchJob, Claim, Limited};
-use self::inspect::{Texts, check_statement};
+use self::batch::{BatchJob, Claim, Limited, Load};
+use self::inspect::{Texts, check_statement, statement_bytes};
 pub use self::migrate::OpenError;
 pub use self::migration::{Migration, MigrationError, MigrationKind};
 use self::schema::Schema;
 use super::{Outbox, RowSet, SqlBackend, SqlError, Statement, Step};
+use crate::backlog::{Backlog, Room};
 use crate::clock::Clock;
 use crate::conduct::Conduct;
 use crate::event::Envelope;
@@ -49,6 +50,9 @@ use crate::sqlite_file::connection::ConnectionPlan;
 use crate::sqlite_file::fence::Mode;
 use crate::sqlite_file::ffi::Limits;
 use crate::sqlite_file::{FileBounds, FileError, SqliteFile};
+
+/// Wait hint where what waits has too many bytes: a few group commits.
+const WAIT_BACKLOG: Duration = Duration::from_millis(50);
 
 /// Wait hint where the outbox is full.
 const WAIT_OUTBOX_FULL: Duration = Duration::from_secs(1);
@@ -71,6 +75,16 @@ const INSTRUCTIONS: u32 = 8192;
 /// Instructions for a parameter.
 const INSTRUCTIONS_PER_PARAM: u32 = 8;
 
+/// The first events, as long as they do not exceed a sum of bytes. The lengths are summed up before an event is read.
+const FRONT_OF_OUTBOX: &str = "
+with front as (
+    select sequence, octet_length(envelope) as own from chassis_outbox order by sequence limit $1
+), sized as (
+    select sequence, own, sum(own) over (order by sequence) as whole from front
+)
+select envelope from chassis_outbox
+where sequence in (select sequence from sized where whole <= $2 or whole = own) order by sequence";
+
 /// One SQLite database of one component. There should be one of these per file in a process: [`SqliteDatabase::migrate`]
 /// keeps its own readers and writer from the changing schema, not those of another. Cheap to clone.
 #[derive(Clone)]
@@ -86,6 +100,7 @@ struct Shared {
     texts: Texts,
     schema: RwLock<Arc<Schema>>,
     outbox: OutboxGauge,
+    backlog: Backlog,
 }
 
 /// How much is in the outbox, and the bell that rings when something is put there.
@@ -127,6 +142,7 @@ impl SqliteDatabase {
                 texts: Texts::new(policy.statements),
                 schema: RwLock::new(Arc::new(schema)),
                 outbox: OutboxGauge::default(),
+                backlog: Backlog::new(policy.queue_bytes),
             }),
         };
         let waiting = database.count_outbox().await?;
@@ -148,18 +164,6 @@ impl SqliteDatabase {
         *self.shared.schema.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schema);
         self.shared.texts.forget();
         Ok(())
-    }
-
-    /// Which of `migrations` are not yet applied, in order. Nothing is changed.
-    ///
-    /// # Errors
-    /// Where the migrations that are applied and `migrations` do not agree.
-    pub async fn pending_migrations(&self, migrations: &[Migration]) -> Result<Vec<Migration>, OpenError> {
-        let mut reader = self.shared.file.reader().await?;
-        let applied = migrate::applied(reader.connection()?.sqlx()).await;
-        reader.give_back();
-        migrate::pending(migrations, &applied.map_err(FileError::from)?)
-            .map(|pending| pending.into_iter().cloned().collect())
     }
 
     /// Let the file not grow beyond `bytes` (rounded to pages; it is never cut). What does not fit is answered `busy`.
@@ -209,6 +213,10 @@ impl SqliteDatabase {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
+    fn room(&self, bytes: u64) -> Result<Room, SqlError> {
+        self.shared.backlog.take(bytes).ok_or(SqlError::Busy(WAIT_BACKLOG))
+    }
+
     /// Refuse a batch that is too long, before anything of it is compiled.
     fn check_size(&self, steps: &[Step]) -> Result<u64, SqlError> {
         let most = self.shared.policy.steps;
@@ -229,6 +237,7 @@ impl SqlBackend for SqliteDatabase {
     async fn query(&self, statement: Statement) -> Result<RowSet, SqlError> {
         let (shared, began) = (&self.shared, Instant::now());
         check_statement(&statement, &shared.policy)?;
+        let _room = self.room(statement_bytes(&statement))?;
         let mut reader = shared.file.reader().await.map_err(|error| self.translate(error))?;
         let facts = match shared.texts.facts(&statement.text, &mut reader, &shared.policy).await {
             Ok(facts) => facts,
@@ -272,19 +281,21 @@ impl SqlBackend for SqliteDatabase {
     }
 
     async fn batch(&self, steps: Vec<Step>) -> Result<Vec<RowSet>, SqlError> {
-        let claim = Claim::new(self.shared.policy.timeout);
+        let deadline = Instant::now() + self.shared.policy.timeout;
         let events = self.check_size(&steps)?;
         if steps.is_empty() {
             return Ok(Vec::new());
         }
+        let room = self.room(batch::bytes(&steps))?;
         let steps = batch::prepare(&self.shared.texts, &self.shared.file, &self.shared.policy, steps).await?;
+        let claim = Claim::new(deadline, Load { steps, _room: room });
         let (answer, answered) = oneshot::channel();
         let limited = Limited {
             policy: self.shared.policy.clone(),
             schema: self.schema(),
             conduct: self.shared.plan.conduct().cloned(),
         };
-        let job = BatchJob::new(steps, limited, claim.clone(), move |outcome| {
+        let job = BatchJob::new(limited, claim.clone(), move |outcome| {
             // Whoever asked may be gone; the batch is kept all the same.
             let _ = answer.send(outcome);
         });
@@ -309,29 +320,19 @@ impl SqlBackend for SqliteDatabase {
     fn watch(&self, conduct: Arc<dyn Conduct>) {
         self.shared.plan.watch(conduct);
     }
-
-    async fn ping(&self) -> Result<(), SqlError> {
-        let one: Result<i64, FileError> = self
-            .shared
-            .file
-            .read(|connection| {
-                let one = sqlx::query_scalar("select 1").fetch_one(connection);
-                one.map(|answer| answer.map_err(FileError::from)).boxed()
-            })
-            .await;
-        one.map(drop).map_err(|error| self.translate(error))
-    }
 }
 
 #[async_trait]
 impl Outbox for SqliteDatabase {
-    async fn pending(&self, limit: u32) -> Result<Vec<Envelope>, SqlError> {
+    async fn pending(&self, limit: u32, bytes: u64) -> Result<Vec<Envelope>, SqlError> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let rows: Result<Vec<String>, FileError> = self
             .shared
             .file
             .read(move |connection| {
-                sqlx::query_scalar("select envelope from chassis_outbox order by sequence limit $1")
+                sqlx::query_scalar(FRONT_OF_OUTBOX)
                     .bind(limit)
+                    .bind(bytes)
                     .fetch_all(connection)
                     .map(|rows| rows.map_err(FileError::from))
                     .boxed()
@@ -380,6 +381,8 @@ fn bounds(policy: &SqlPolicy) -> FileBounds {
         statements: policy.statements,
         wait: policy.timeout,
         bytes: policy.database_bytes,
+        log_bytes: policy.wal_bytes,
+        temporary_bytes: policy.temporary_bytes,
     }
 }
 

@@ -11,12 +11,17 @@ use tokio::runtime::Handle;
 
 use super::fence::Fence;
 use super::ffi::{self, Limits};
+use super::temporary::{FULL_TEMPORARY, TemporaryFiles};
 use super::{FileBounds, FileError};
 use crate::conduct::Conduct;
 use crate::failpoint;
 
 /// Bytes to which the write-ahead log is cut back after a checkpoint.
 const WAL_BYTES_KEPT: &str = "16777216";
+/// Bytes of the write-ahead log from which on it is copied into the database between two groups.
+const WAL_BYTES_COPIED: u64 = 4 * 1024 * 1024;
+/// Bytes of the write-ahead log beside those of each page.
+const WAL_FRAME_BYTES: u64 = 24;
 /// Instructions of SQLite's machine between two looks at the clock: some microseconds, and a second at the very most,
 /// if every instruction works on values as long as the limit.
 const OPERATIONS_BETWEEN_CHECKS: i32 = 200;
@@ -38,6 +43,7 @@ pub(crate) struct ConnectionPlan {
     pub(crate) bounds: FileBounds,
     /// Confinement of guest SQL; none for the host's own files.
     pub(crate) limits: Option<Limits>,
+    pub(crate) temporary: TemporaryFiles,
     /// Pages beyond which the file does not grow.
     pages: Arc<AtomicU32>,
     /// Whose SQL it is; none for the host's own files.
@@ -54,10 +60,13 @@ impl ConnectionPlan {
             .map_err(|error| FileError::Open { path: path.to_owned(), reason: error.to_string() })?;
         let runtime =
             Handle::try_current().map_err(|error| FileError::Open { path: path.clone(), reason: error.to_string() })?;
+        let temporary = TemporaryFiles::of(&path, bounds.temporary_bytes)
+            .map_err(|reason| FileError::Open { path: path.clone(), reason })?;
         let plan = Self {
             path: path.into(),
             bounds,
             limits: None,
+            temporary,
             pages: Arc::new(AtomicU32::new(PAGES_MAX)),
             conduct: Arc::default(),
             runtime,
@@ -124,6 +133,7 @@ impl Connection {
         let mut sqlx = options.connect().await.map_err(|error| open_error(plan, &error))?;
         let fence = Arc::new(Fence::new());
         let mut handle = sqlx.lock_handle().await?;
+        ffi::attach(&mut handle, &fence).map_err(|error| open_error(plan, &error))?;
         if let Some(limits) = &plan.limits {
             ffi::confine(&mut handle, limits, &fence).map_err(|error| open_error(plan, &error))?;
         }
@@ -141,6 +151,26 @@ impl Connection {
         &self.fence
     }
 
+    /// Copy the write-ahead log into the database where it has grown, without waiting for anybody; where it has reached
+    /// `most` bytes, wait for those who read an older state, for as long as for another's lock, and begin it anew. Those
+    /// who come meanwhile read on: they need nothing of a log that is copied. To be called between two transactions.
+    /// Whether the log is shorter than `most` then.
+    pub(crate) async fn tend_log(&mut self, most: u64) -> Result<bool, sqlx::Error> {
+        let bytes = self.log_bytes();
+        if bytes < WAL_BYTES_COPIED.min(most) {
+            return Ok(true);
+        }
+        let copy = if bytes < most { "pragma wal_checkpoint(passive)" } else { "pragma wal_checkpoint(truncate)" };
+        let (_is_busy, pages, _copied): (i64, i64, i64) = sqlx::query_as(copy).fetch_one(self.sqlx()).await?;
+        self.fence.note_log(u32::try_from(pages).unwrap_or(0));
+        Ok(self.log_bytes() < most)
+    }
+
+    /// Bytes of the write-ahead log after the last commit or checkpoint here.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        u64::from(self.fence.log_pages()).saturating_mul(u64::from(PAGE_BYTES) + WAL_FRAME_BYTES)
+    }
+
     pub(crate) async fn close(self) {
         if let Err(error) = self.sqlx.close().await {
             tracing::warn!(%error, "a database connection did not close cleanly");
@@ -152,6 +182,7 @@ fn options(plan: &ConnectionPlan, role: Role) -> SqliteConnectOptions {
     let statements = usize::try_from(plan.bounds.statements).unwrap_or(usize::MAX);
     let options = SqliteConnectOptions::new()
         .filename(&plan.path)
+        .vfs(plan.temporary.vfs().to_owned())
         .busy_timeout(plan.bounds.wait)
         .foreign_keys(true)
         .statement_cache_capacity(statements)
@@ -214,10 +245,14 @@ pub(crate) fn extended_code(error: &sqlx::Error) -> Option<i32> {
 
 /// How long to wait before another try, where waiting may help.
 pub(crate) fn busy_hint(error: &sqlx::Error) -> Option<Duration> {
-    match primary_code(error)? {
-        ffi::BUSY | ffi::LOCKED => Some(WAIT_LOCKED),
-        ffi::FULL => Some(WAIT_DISK_FULL),
-        _ => None,
+    match extended_code(error)? {
+        // Waiting does not make a statement smaller.
+        FULL_TEMPORARY => None,
+        code => match code & 0xff {
+            ffi::BUSY | ffi::LOCKED => Some(WAIT_LOCKED),
+            ffi::FULL => Some(WAIT_DISK_FULL),
+            _ => None,
+        },
     }
 }
 

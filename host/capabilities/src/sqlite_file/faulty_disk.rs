@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use libsqlite3_sys as sys;
 
 use self::unsynced::{Store, Unsynced as HeldBack};
+use super::vfs::{self, Real, below};
 use crate::failpoint::{self, Point};
 
 /// What becomes of unsynced writes when the process dies.
@@ -46,34 +47,15 @@ const NAME: &CStr = c"chassis-faulty";
 /// The files that are held back: those whose loss or half is what durability is about.
 const DURABLE: c_int = sys::SQLITE_OPEN_MAIN_DB | sys::SQLITE_OPEN_MAIN_JOURNAL | sys::SQLITE_OPEN_WAL;
 
-/// The alignment of what SQLite allocates.
-const ALIGNMENT: usize = 8;
-/// Where the real file begins in the memory that SQLite gives for a file.
-const REAL_AT: usize = size_of::<File>().next_multiple_of(ALIGNMENT);
-
 /// What is held back, by path. It outlives the connections, as the page cache would.
 static HELD_BACK: OnceLock<Mutex<HashMap<Vec<u8>, Held>>> = OnceLock::new();
 
 type Held = Arc<Mutex<HeldBack>>;
 
-/// An open file. SQLite sees the first member; the real file follows behind the last one.
-#[repr(C)]
-struct File {
-    base: sys::sqlite3_file,
+/// What is kept for an open file.
+struct Faulty {
     is_database: bool,
     held: Option<Held>,
-}
-
-/// The file below, while it is open.
-struct Real(*mut sys::sqlite3_file);
-
-/// Call a method of the file below, with the file as the first argument.
-macro_rules! below {
-    ($real:expr, $method:ident $(, $argument:expr)*) => {{
-        let real: &Real = &$real;
-        // SAFETY: the file is open, so that its methods are there; the arguments are ours or passed on.
-        unsafe { (*(*real.0).pMethods).$method.map_or(sys::SQLITE_IOERR, |method| method(real.0 $(, $argument)*)) }
-    }};
 }
 
 /// Make the disk known to SQLite. Before any database is opened; further calls change nothing.
@@ -91,7 +73,7 @@ fn register(unsynced: Unsynced, by: Use) -> c_int {
     // SAFETY: the usual VFS is there as long as the process is; the copy's functions get the copy, and those of the usual VFS look at nothing in it that differs.
     let mut vfs = unsafe { *real };
     vfs.zName = NAME.as_ptr();
-    vfs.szOsFile = vfs.szOsFile.saturating_add(c_int::try_from(REAL_AT).unwrap_or(c_int::MAX));
+    vfs.szOsFile = vfs.szOsFile.saturating_add(c_int::try_from(vfs::room::<Faulty>()).unwrap_or(c_int::MAX));
     vfs.pNext = ptr::null_mut();
     vfs.xOpen = Some(if unsynced == Unsynced::Lost { open_losing } else { open_keeping });
     vfs.xDelete = Some(delete);
@@ -153,32 +135,30 @@ unsafe fn open(
         return call(file);
     }
     // SAFETY: by the caller's promise there is room for both parts of a file.
-    let real = unsafe { real(file) };
-    let code = call(real);
+    let real = unsafe { vfs::real::<Faulty>(file) };
+    let code = call(real.file());
     if code != sys::SQLITE_OK {
-        // SAFETY: as above; SQLite does not close a file without methods.
-        unsafe { (*file).pMethods = ptr::null() };
+        // SAFETY: as above.
+        unsafe { vfs::not_opened(file) };
         return code;
     }
     // SAFETY: SQLite's names end in NUL.
     let path = unsafe { CStr::from_ptr(name) }.to_bytes();
     let held = match unsynced {
         Unsynced::Kept => None,
-        Unsynced::Lost => match hold_back(path, &Real(real)) {
+        Unsynced::Lost => match hold_back(path, &real) {
             Ok(held) => Some(held),
             Err(code) => {
-                let _closed = below!(Real(real), xClose);
+                let _closed = below!(real, xClose);
                 // SAFETY: as above.
-                unsafe { (*file).pMethods = ptr::null() };
+                unsafe { vfs::not_opened(file) };
                 return code;
             }
         },
     };
     let is_database = flags & sys::SQLITE_OPEN_MAIN_DB != 0;
-    // SAFETY: as above; what is overwritten is not initialised.
-    unsafe {
-        file.cast::<File>().write(File { base: sys::sqlite3_file { pMethods: &raw const METHODS }, is_database, held })
-    };
+    // SAFETY: as above; the file below is open.
+    unsafe { vfs::opened(file, &METHODS, Faulty { is_database, held }) };
     sys::SQLITE_OK
 }
 
@@ -217,88 +197,14 @@ unsafe extern "C" fn access(_vfs: *mut sys::sqlite3_vfs, name: *const c_char, fl
     unsafe { (*vfs).xAccess.map_or(sys::SQLITE_IOERR, |access| access(vfs, name, flags, out)) }
 }
 
-/// The file below.
-///
-/// # Safety
-/// `file` is memory for a file of this VFS.
-unsafe fn real(file: *mut sys::sqlite3_file) -> *mut sys::sqlite3_file {
-    // SAFETY: by the caller's promise; the sum is within the memory.
-    unsafe { file.byte_add(REAL_AT) }
-}
-
-/// Both parts of a file.
-///
-/// # Safety
-/// `file` was opened by this VFS, and is not yet closed. SQLite uses a file from one thread at a time.
-unsafe fn parts<'a>(file: *mut sys::sqlite3_file) -> (&'a File, Real) {
-    // SAFETY: by the caller's promise.
-    unsafe { (&*file.cast::<File>(), Real(real(file))) }
-}
-
-/// Methods that are passed on as they are.
-macro_rules! pass_on {
-    ($($name:ident = $method:ident($($argument:ident: $type:ty),*);)*) => {
-        $(unsafe extern "C" fn $name(file: *mut sys::sqlite3_file $(, $argument: $type)*) -> c_int {
-            // SAFETY: SQLite gives a file that is open.
-            let (_, real) = unsafe { parts(file) };
-            below!(real, $method $(, $argument)*)
-        })*
-    };
-}
-
-pass_on! {
-    take_lock = xLock(level: c_int);
-    give_lock = xUnlock(level: c_int);
-    check_lock = xCheckReservedLock(out: *mut c_int);
-    control = xFileControl(operation: c_int, argument: *mut c_void);
-    sector_size = xSectorSize();
-    characteristics = xDeviceCharacteristics();
-    map_memory = xShmMap(page: c_int, size: c_int, extend: c_int, out: *mut *mut c_void);
-    lock_memory = xShmLock(offset: c_int, count: c_int, flags: c_int);
-    unmap_memory = xShmUnmap(delete: c_int);
-}
-
-unsafe extern "C" fn memory_barrier(file: *mut sys::sqlite3_file) {
-    // SAFETY: SQLite gives a file that is open.
-    let (_, real) = unsafe { parts(file) };
-    // SAFETY: the file is open, so that its methods are there.
-    if let Some(barrier) = unsafe { (*(*real.0).pMethods).xShmBarrier } {
-        // SAFETY: as above.
-        unsafe { barrier(real.0) };
-    }
-}
-
-/// Of version 2: without mapped files, which would be written behind our back.
 static METHODS: sys::sqlite3_io_methods = sys::sqlite3_io_methods {
-    iVersion: 2,
-    xClose: Some(close),
     xRead: Some(read),
     xWrite: Some(write),
     xTruncate: Some(truncate),
     xSync: Some(sync),
     xFileSize: Some(file_size),
-    xLock: Some(take_lock),
-    xUnlock: Some(give_lock),
-    xCheckReservedLock: Some(check_lock),
-    xFileControl: Some(control),
-    xSectorSize: Some(sector_size),
-    xDeviceCharacteristics: Some(characteristics),
-    xShmMap: Some(map_memory),
-    xShmLock: Some(lock_memory),
-    xShmBarrier: Some(memory_barrier),
-    xShmUnmap: Some(unmap_memory),
-    xFetch: None,
-    xUnfetch: None,
+    ..vfs::passing_on::<Faulty>()
 };
-
-unsafe extern "C" fn close(file: *mut sys::sqlite3_file) -> c_int {
-    // SAFETY: SQLite gives a file that is open.
-    let (_, real) = unsafe { parts(file) };
-    let code = below!(real, xClose);
-    // SAFETY: `open` has put it there, and SQLite closes a file once.
-    unsafe { ptr::drop_in_place(file.cast::<File>()) };
-    code
-}
 
 unsafe extern "C" fn read(
     file: *mut sys::sqlite3_file,
@@ -307,7 +213,7 @@ unsafe extern "C" fn read(
     at: sys::sqlite3_int64,
 ) -> c_int {
     // SAFETY: SQLite gives a file that is open.
-    let (ours, mut real) = unsafe { parts(file) };
+    let (ours, mut real) = unsafe { vfs::parts::<Faulty>(file) };
     let Some(held) = &ours.held else { return below!(real, xRead, into, amount, at) };
     // SAFETY: SQLite gives room for so many bytes.
     let into = unsafe { std::slice::from_raw_parts_mut(into.cast::<u8>(), usize::try_from(amount).unwrap_or(0)) };
@@ -328,7 +234,7 @@ unsafe extern "C" fn write(
         return sys::SQLITE_FULL;
     }
     // SAFETY: SQLite gives a file that is open.
-    let (ours, mut real) = unsafe { parts(file) };
+    let (ours, mut real) = unsafe { vfs::parts::<Faulty>(file) };
     let Some(held) = &ours.held else { return below!(real, xWrite, from, amount, at) };
     // SAFETY: SQLite gives so many bytes.
     let from = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), usize::try_from(amount).unwrap_or(0)) };
@@ -337,7 +243,7 @@ unsafe extern "C" fn write(
 
 unsafe extern "C" fn truncate(file: *mut sys::sqlite3_file, size: sys::sqlite3_int64) -> c_int {
     // SAFETY: SQLite gives a file that is open.
-    let (ours, real) = unsafe { parts(file) };
+    let (ours, real) = unsafe { vfs::parts::<Faulty>(file) };
     let Some(held) = &ours.held else { return below!(real, xTruncate, size) };
     lock(held).truncate(size.unsigned_abs());
     sys::SQLITE_OK
@@ -346,7 +252,7 @@ unsafe extern "C" fn truncate(file: *mut sys::sqlite3_file, size: sys::sqlite3_i
 /// A database in WAL mode is written, and so synced, by checkpoints alone.
 unsafe extern "C" fn sync(file: *mut sys::sqlite3_file, flags: c_int) -> c_int {
     // SAFETY: SQLite gives a file that is open.
-    let (ours, mut real) = unsafe { parts(file) };
+    let (ours, mut real) = unsafe { vfs::parts::<Faulty>(file) };
     let mut held = ours.held.as_ref().map(lock);
     if ours.is_database {
         if let Some(held) = &mut held {
@@ -373,7 +279,7 @@ unsafe extern "C" fn sync(file: *mut sys::sqlite3_file, flags: c_int) -> c_int {
 
 unsafe extern "C" fn file_size(file: *mut sys::sqlite3_file, out: *mut sys::sqlite3_int64) -> c_int {
     // SAFETY: SQLite gives a file that is open.
-    let (ours, real) = unsafe { parts(file) };
+    let (ours, real) = unsafe { vfs::parts::<Faulty>(file) };
     let Some(held) = &ours.held else { return below!(real, xFileSize, out) };
     // SAFETY: SQLite gives a place for the answer.
     unsafe { *out = signed(lock(held).size()) };

@@ -1,4 +1,4 @@
-//! What the connection may do at this moment, and until when.
+//! What the connection may do at this moment, and until when; and what its callbacks have seen.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub(crate) enum Mode {
     Migration = 2,
 }
 
-/// Shared by a connection, its authorizer and its progress handler.
+/// Shared by a connection and its callbacks: authorizer, progress handler, functions, the hook of its commits.
 #[derive(Debug)]
 pub(crate) struct Fence {
     mode: AtomicU8,
@@ -39,6 +39,8 @@ pub(crate) struct Fence {
     /// Nanoseconds after `began` at which the CPU time is looked at.
     sample_at: AtomicU64,
     watched: Mutex<Option<Watched>>,
+    /// Pages in the write-ahead log, as this connection knows it.
+    log_pages: AtomicU32,
     /// Whether the connection's thread has the lowest priority. Linux lets no thread come back from there.
     is_niced: AtomicBool,
 }
@@ -64,6 +66,7 @@ impl Fence {
             functions: AtomicU32::new(0),
             sample_at: AtomicU64::new(NEVER),
             watched: Mutex::default(),
+            log_pages: AtomicU32::new(0),
             is_niced: AtomicBool::new(false),
         }
     }
@@ -145,6 +148,16 @@ impl Fence {
         }
         let next = if watched.is_reported { NEVER } else { nanos(now.saturating_add(TIME_BETWEEN_SAMPLES)) };
         self.sample_at.store(next, Ordering::SeqCst);
+    }
+
+    /// Note how many pages are in the write-ahead log.
+    pub(crate) fn note_log(&self, pages: u32) {
+        self.log_pages.store(pages, Ordering::SeqCst);
+    }
+
+    /// Pages in the write-ahead log after the last commit or checkpoint of this connection; 0 before any.
+    pub(crate) fn log_pages(&self) -> u32 {
+        self.log_pages.load(Ordering::SeqCst)
     }
 
     /// Note a function in the statement being compiled.

@@ -1,5 +1,5 @@
-//! The calls into SQLite for which the driver has no interface. All `unsafe` of this crate is here, but for the disk that
-//! fails in tests.
+//! The calls into SQLite for which the driver has no interface. All `unsafe` of this crate is here, but for the interfaces
+//! to files (`vfs`).
 #![expect(unsafe_code, reason = "SQLite's authorizer, limits and statement inspection are C functions")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -92,7 +92,21 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
-/// Make a connection fit for guest SQL: authorizer, limits, switches.
+/// Let a connection keep its fence, and note in it how long the write-ahead log is after each commit. SQLite's own hook,
+/// which would copy the log into the database before a commit is answered, is replaced by it.
+pub(crate) fn attach(handle: &mut LockedSqliteHandle<'_>, fence: &Arc<Fence>) -> Result<(), Refusal> {
+    let db = handle.as_raw_handle();
+    let data = Arc::into_raw(fence.clone()).cast_mut().cast::<c_void>();
+    // SAFETY: the handle is locked, so the connection is open and no other thread uses it. SQLite now owns one count of
+    // the Arc and gives it to `forget_fence` once, when the connection is closed, or at once if this call fails.
+    let code = unsafe { sys::sqlite3_set_clientdata(db.as_ptr(), FENCE.as_ptr(), data, Some(forget_fence)) };
+    check(db, code)?;
+    // SAFETY: as above; `data` lives as long as the connection. What is answered is the data of the hook before.
+    unsafe { sys::sqlite3_wal_hook(db.as_ptr(), Some(committed), data) };
+    Ok(())
+}
+
+/// Make a connection that has a fence fit for guest SQL: authorizer, limits, switches.
 pub(crate) fn confine(handle: &mut LockedSqliteHandle<'_>, limits: &Limits, fence: &Arc<Fence>) -> Result<(), Refusal> {
     let db = handle.as_raw_handle();
     let values = [
@@ -118,12 +132,8 @@ pub(crate) fn confine(handle: &mut LockedSqliteHandle<'_>, limits: &Limits, fenc
         let code = unsafe { sys::sqlite3_db_config(db.as_ptr(), switch, state, ptr::null_mut::<c_int>()) };
         check(db, code)?;
     }
-    let data = Arc::into_raw(fence.clone()).cast_mut().cast::<c_void>();
-    // SAFETY: as above. SQLite now owns one count of the Arc and gives it to `forget_fence` once, when the connection
-    // is closed, or at once if this call fails.
-    let code = unsafe { sys::sqlite3_set_clientdata(db.as_ptr(), FENCE.as_ptr(), data, Some(forget_fence)) };
-    check(db, code)?;
-    // SAFETY: as above; `data` lives as long as the connection.
+    let data = Arc::as_ptr(fence).cast_mut().cast::<c_void>();
+    // SAFETY: as above; by `attach` the fence lives as long as the connection.
     let code = unsafe { sys::sqlite3_set_authorizer(db.as_ptr(), Some(authorize), data) };
     check(db, code)?;
     FUNCTIONS.iter().try_for_each(|entry| replace_function(db, entry))
@@ -155,7 +165,7 @@ fn replace_function(db: NonNull<sys::sqlite3>, entry: &'static Entry) -> Result<
 /// SQLite calls a function of ours.
 unsafe extern "C" fn call(context: *mut sys::sqlite3_context, count: c_int, values: *mut *mut sys::sqlite3_value) {
     // SAFETY: SQLite passes the entry given to `replace_function`, and as many values as it says. They live as long as
-    // this call, and each is read once. The fence is that of `confine`, which lives as long as the connection.
+    // this call, and each is read once. The fence is that of `attach`, which lives as long as the connection.
     let (entry, fence, longest, arguments) = unsafe {
         let entry = &*sys::sqlite3_user_data(context).cast_const().cast::<Entry>();
         let db = sys::sqlite3_context_db_handle(context);
@@ -362,7 +372,7 @@ unsafe extern "C" fn authorize(
     _database: *const c_char,
     _cause: *const c_char,
 ) -> c_int {
-    // SAFETY: `data` is the fence that `confine` gave to the connection, which owns a count of it.
+    // SAFETY: `data` is the fence that `attach` gave to the connection, which owns a count of it.
     let fence = unsafe { &*data.cast::<Fence>() };
     // SAFETY: SQLite passes null or strings that live as long as this call.
     let (first, second) = unsafe { (text_at(first).unwrap_or_default(), text_at(second).unwrap_or_default()) };
@@ -376,8 +386,20 @@ unsafe extern "C" fn authorize(
     if rules::permits(fence.mode(), action) { sys::SQLITE_OK } else { sys::SQLITE_DENY }
 }
 
+/// A transaction was committed.
+unsafe extern "C" fn committed(
+    data: *mut c_void,
+    _db: *mut sys::sqlite3,
+    _database: *const c_char,
+    pages: c_int,
+) -> c_int {
+    // SAFETY: `data` is the fence that `attach` gave to the connection, which owns a count of it.
+    unsafe { &*data.cast::<Fence>() }.note_log(pages.unsigned_abs());
+    sys::SQLITE_OK
+}
+
 /// The connection is closed.
 unsafe extern "C" fn forget_fence(data: *mut c_void) {
-    // SAFETY: `data` came from `Arc::into_raw` in `confine`, and SQLite calls this once.
+    // SAFETY: `data` came from `Arc::into_raw` in `attach`, and SQLite calls this once.
     drop(unsafe { Arc::from_raw(data.cast_const().cast::<Fence>()) });
 }

@@ -32,9 +32,10 @@ const FUNCTIONS_REFUSED: [&str; 10] = [
 /// Tables that SQLite makes of its own insides, beside those that begin with `sqlite_` and `pragma_`.
 const TABLES_REFUSED: [&str; 3] = ["dbstat", "bytecode", "tables_used"];
 
-/// Pragmas that a migration may use: they concern the references of its own tables.
-const PRAGMAS_OF_MIGRATIONS: [&str; 4] =
-    ["defer_foreign_keys", "foreign_keys", "foreign_key_check", "foreign_key_list"];
+/// Pragmas that a migration may use: they concern the references of its own tables, and SQLite itself uses `quick_check`
+/// where a column is added to a table that is strict or has checks.
+const PRAGMAS_OF_MIGRATIONS: [&str; 5] =
+    ["defer_foreign_keys", "foreign_keys", "foreign_key_check", "foreign_key_list", "quick_check"];
 
 /// Whether an action may be done.
 pub(crate) fn permits(mode: Mode, action: Action<'_>) -> bool {
@@ -95,4 +96,26 @@ fn begins_with(name: &str, prefix: &str) -> bool {
 
 fn is_any_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|other| name.eq_ignore_ascii_case(other))
+}
+
+#[cfg(test)]
+#[path = "../../tests/sql/escapes.rs"]
+mod escapes;
+
+#[cfg(test)]
+mod tests {
+    use super::escapes::{ESCAPES, NAMES_OF_OTHERS};
+    use super::*;
+
+    /// Others who run the statements of guests on SQLite are tried with these texts, and so refuse what is refused here.
+    #[test]
+    fn every_refused_name_is_tried() {
+        let is_tried = |words: &str| ESCAPES.iter().chain(NAMES_OF_OTHERS).any(|text| text.contains(words));
+        for name in FUNCTIONS_REFUSED {
+            assert!(is_tried(&format!("{name}(")), "{name}");
+        }
+        for name in TABLES_REFUSED {
+            assert!(is_tried(&format!("from {name}")), "{name}");
+        }
+    }
 }

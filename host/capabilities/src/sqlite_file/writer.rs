@@ -15,6 +15,8 @@ use super::ffi;
 
 /// Wait hint where the queue is full: a few group commits.
 const WAIT_QUEUE_FULL: Duration = Duration::from_millis(50);
+/// Wait hint where the write-ahead log is full and somebody still reads an older state.
+const WAIT_LOG_FULL: Duration = Duration::from_secs(1);
 
 /// What a job wants done with its savepoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +70,8 @@ impl Writer {
     pub(crate) fn start(plan: ConnectionPlan, first: Connection) -> Self {
         let (queue, jobs) = mpsc::channel(plan.bounds.queue.max(1) as usize);
         let (closing, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let task = Task { plan: Arc::new(plan), connection: Some(first), jobs, closing: closing.clone() };
+        let (plan, closing_task) = (Arc::new(plan), closing.clone());
+        let task = Task { plan, connection: Some(first), jobs, closing: closing_task, is_log_full: false };
         tracker.spawn(task.run());
         tracker.close();
         Self { queue, closing, tracker }
@@ -116,6 +119,8 @@ struct Task {
     connection: Option<Connection>,
     jobs: mpsc::Receiver<Queued>,
     closing: CancellationToken,
+    /// Whether the log was full when it was last tended, so that this is told once.
+    is_log_full: bool,
 }
 
 impl Task {
@@ -125,6 +130,7 @@ impl Task {
                 Queued::Job(job) => {
                     let (group, pause) = self.gather(job);
                     self.serve(group).await;
+                    self.rest().await;
                     if let Some((paused, resume)) = pause {
                         self.pause(paused, resume).await;
                     }
@@ -159,6 +165,27 @@ impl Task {
             }
         }
         (group, None)
+    }
+
+    /// Between two groups: whoever has been served does not wait for this.
+    async fn rest(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            self.tend_log(&mut connection).await;
+            self.connection = Some(connection);
+        }
+    }
+
+    /// Keep the write-ahead log within its bound. Whether it has room.
+    async fn tend_log(&mut self, connection: &mut Connection) -> bool {
+        let most = self.plan.bounds.log_bytes;
+        let tended = connection.tend_log(most).await;
+        let has_room = *tended.as_ref().unwrap_or(&(connection.log_bytes() < most));
+        if !has_room && !self.is_log_full {
+            let (path, error) = (self.plan.path.display(), tended.err().map(|error| error.to_string()));
+            tracing::warn!(%path, most, error, "a write-ahead log is full and still read: nothing is written until it is not");
+        }
+        self.is_log_full = !has_room;
+        has_room
     }
 
     async fn pause(&mut self, paused: oneshot::Sender<()>, resume: oneshot::Receiver<()>) {
@@ -206,6 +233,10 @@ impl Task {
                 Err(error) => return Attempt::Failed(error),
             },
         };
+        if connection.log_bytes() >= self.plan.bounds.log_bytes && !self.tend_log(&mut connection).await {
+            self.connection = Some(connection);
+            return Attempt::Failed(FileError::Busy(WAIT_LOG_FULL));
+        }
         let (attempt, trust) = transact(&mut connection, group).await;
         match trust {
             Trust::Sound => self.connection = Some(connection),

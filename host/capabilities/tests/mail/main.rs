@@ -52,6 +52,7 @@ fn plan(transport: MailTransport) -> MailPlan {
         default_from: "no-reply@example.com".to_owned(),
         recipients: 50,
         message_bytes: 10 << 20,
+        queue_bytes: 64 << 20,
         transport,
     }
 }

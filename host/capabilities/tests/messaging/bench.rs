@@ -10,6 +10,7 @@ use chassis_capabilities::messaging::{
 };
 use chassis_config::plan::MessagingPolicy;
 use jiff::Timestamp;
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 /// Listens to all of `todo.*` and to `user.registered`.
@@ -166,6 +167,14 @@ pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<&str> {
 }
 
 impl Bench {
+    /// Rows of a table of the embedded backend.
+    pub(crate) async fn rows(&self, table: &str) -> i64 {
+        let url = format!("sqlite://{}", self.folder.path().join("messaging.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("opens");
+        let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("counts")
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -87,6 +87,22 @@ async fn an_id_is_remembered_for_the_window_and_while_its_event_waits() {
 }
 
 #[tokio::test]
+async fn what_nobody_wants_leaves_no_trace() {
+    let bench = Sqlite::open(policy()).await;
+    let unwanted = |n: u32| Envelope {
+        event_type: "user.login".to_owned(),
+        dedup_key: Some(format!("key {n}")),
+        ..event(&n.to_string())
+    };
+    bench.publish((0..100).map(unwanted)).await;
+    assert_eq!((bench.rows("known").await, bench.rows("dedup").await, bench.rows("event").await), (0, 0, 0));
+    // One that is wanted is remembered beside those that are not.
+    bench.publish((100..110).map(unwanted).chain([event("wanted")])).await;
+    bench.publish([event("wanted")]).await;
+    assert_eq!((bench.rows("known").await, bench.due().await), (1, vec!["wanted".to_owned()]));
+}
+
+#[tokio::test]
 async fn events_do_not_fill_the_disk() {
     let bench = Sqlite::open(MessagingPolicy { database_bytes: 1 << 20, ..policy() }).await;
     let long = |id: u32| Envelope { data: format!("\"{}\"", "x".repeat(100_000)), ..event(&id.to_string()) };

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chassis_capabilities::event::Envelope;
 use chassis_capabilities::sql::{ConstraintKind, Expectation, Outbox, SqlBackend, SqlError, Step, Value};
 use chassis_config::plan::SqlPolicy;
 use futures::future::join_all;
@@ -208,7 +209,7 @@ pub(crate) async fn an_accepted_batch_is_kept_although_nobody_waits(factory: &im
     blocker.await.unwrap().unwrap();
     keep(&*database, vec![note(4)]).await;
     assert_eq!(number(&*database, COUNT_NOTES).await, 5);
-    assert_eq!(database.pending(10).await.unwrap().len(), 1);
+    assert_eq!(database.pending(10, u64::MAX).await.unwrap().len(), 1);
     assert!(in_time, "the batch was answered before its future was dropped: nothing was shown");
 }
 
@@ -438,10 +439,10 @@ pub(crate) async fn an_event_is_published_with_its_data_or_not_at_all(factory: &
     assert_eq!(refused, Err(SqlError::Guard(2)));
     let refused = database.batch(vec![Step::Publish(event("b")), note(1), note(1)]).await;
     assert!(matches!(refused, Err(SqlError::Constraint { .. })));
-    assert_eq!(database.pending(10).await.unwrap(), []);
+    assert_eq!(database.pending(10, u64::MAX).await.unwrap(), []);
     let answers = keep(&*database, vec![Step::Publish(event("c")), note(1), Step::Publish(event("d"))]).await;
     assert_eq!(answers.len(), 1, "only statements have row sets");
-    assert_eq!(database.pending(10).await.unwrap(), [event("c"), event("d")]);
+    assert_eq!(database.pending(10, u64::MAX).await.unwrap(), [event("c"), event("d")]);
     // The same event once more is an error of the host, and undoes the batch.
     let again = database.batch(vec![note(2), Step::Publish(event("c"))]).await;
     assert!(matches!(again, Err(SqlError::Internal(_))), "{again:?}");
@@ -466,12 +467,12 @@ pub(crate) async fn the_outbox_rings_and_keeps_order(factory: &impl Factory) {
     tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
     // The later ones rang too: at once.
     tokio::time::timeout(Duration::from_secs(5), database.published()).await.unwrap();
-    let first = database.pending(5).await.unwrap();
+    let first = database.pending(5, u64::MAX).await.unwrap();
     assert_eq!(first.iter().map(|event| event.id.clone()).collect::<Vec<_>>(), ids[..5]);
     database.confirm(&ids[..5]).await.unwrap();
     database.confirm(&["unknown".to_owned()]).await.unwrap();
     database.confirm(&[]).await.unwrap();
-    let rest = database.pending(100).await.unwrap();
+    let rest = database.pending(100, u64::MAX).await.unwrap();
     assert_eq!(rest.iter().map(|event| event.id.clone()).collect::<Vec<_>>(), ids[5..]);
 }
 
@@ -498,7 +499,20 @@ pub(crate) async fn a_full_queue_answers_busy(factory: &impl Factory) {
     assert_eq!(number(&*database, COUNT_NOTES).await, kept);
 }
 
-pub(crate) async fn it_can_be_asked_for_its_health(factory: &impl Factory) {
+pub(crate) async fn what_is_taken_from_the_outbox_is_bounded_in_bytes(factory: &impl Factory) {
     let database = factory.make(NOTES, policy()).await;
-    database.ping().await.unwrap();
+    for (id, length) in [("a", 1000), ("b", 1000), ("c", 100_000), ("d", 1000)] {
+        let data = format!("\"{}\"", "x".repeat(length));
+        keep(&*database, vec![Step::Publish(Envelope { data, ..event(id) })]).await;
+    }
+    let taken = async |limit: u32, bytes: u64| {
+        let events = database.pending(limit, bytes).await.unwrap();
+        events.into_iter().map(|event| event.id).collect::<String>()
+    };
+    assert_eq!(taken(10, 50_000).await, "ab");
+    assert_eq!(taken(1, 50_000).await, "a");
+    assert_eq!(taken(10, 1).await, "a", "the first always");
+    database.confirm(&["a".to_owned(), "b".to_owned()]).await.unwrap();
+    assert_eq!(taken(10, 50_000).await, "c");
+    assert_eq!(taken(10, 150_000).await, "cd");
 }

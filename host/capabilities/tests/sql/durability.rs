@@ -120,7 +120,7 @@ async fn check(path: &Path, said: &Said) {
     assert!(missing.is_empty(), "answered and lost: {missing:?}");
     let strange: Vec<_> = there.difference(&said.asked).collect();
     assert!(strange.is_empty(), "never asked for: {strange:?}");
-    let events = database.pending(u32::MAX).await.unwrap();
+    let events = database.pending(u32::MAX, u64::MAX).await.unwrap();
     let events: BTreeSet<i64> = events.iter().map(|event| event.id.parse().unwrap()).collect();
     assert_eq!(events, there, "data and events part");
     assert_eq!(rows(&database, "select 1").await.len(), 1);
@@ -151,7 +151,7 @@ async fn a_full_database_is_busy_until_there_is_room() {
     let integers = kept.iter().map(|id| vec![Value::Integer(*id)]).collect::<Vec<_>>();
     let big = chassis_config::plan::SqlPolicy { rows: 100_000, ..policy() };
     assert_eq!(rows(&open(&path, &big, &[]).await, "select id from pairs where half = 0 order by id").await, integers);
-    assert_eq!(database.pending(10_000).await.unwrap().len(), kept.len());
+    assert_eq!(database.pending(10_000, u64::MAX).await.unwrap().len(), kept.len());
     database.limit_size(1 << 30).await.unwrap();
     keep(&database, pair(9000)).await;
     assert_eq!(number(&database, "select count(*) from pairs").await, 2 * (i64::try_from(kept.len()).unwrap() + 1));

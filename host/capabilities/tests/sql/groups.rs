@@ -122,7 +122,7 @@ proptest! {
             let (_folder, path) = place();
             let database = database(&path).await;
             let before = number(&database, "select count(*) from entries").await;
-            let published = database.pending(1000).await.unwrap().len();
+            let published = database.pending(1000, u64::MAX).await.unwrap().len();
             let batches = (0_i64..).zip(&kinds).map(|(id, kind)| database.batch(steps(*kind, id)));
             let answers = join_all(batches).await;
             let (mut kept, mut endless) = (0, false);
@@ -136,7 +136,7 @@ proptest! {
             }
             prop_assert_eq!(number(&database, "select count(*) from entries").await, before + 2 * kept);
             prop_assert_eq!(rows(&database, "select parent from children").await.len(), 0);
-            let events = database.pending(1000).await.unwrap();
+            let events = database.pending(1000, u64::MAX).await.unwrap();
             prop_assert_eq!(events.len() - published, usize::try_from(kept).unwrap());
             Ok(())
         });

@@ -11,10 +11,12 @@ mod components;
 mod confinement;
 mod contract;
 mod durability;
+mod escapes;
 mod groups;
 mod migrations;
 mod patterns;
 mod priority;
+mod room;
 mod support;
 mod waiting;
 
@@ -54,6 +56,6 @@ mod embedded {
         an_event_is_published_with_its_data_or_not_at_all,
         the_outbox_rings_and_keeps_order,
         a_full_queue_answers_busy,
-        it_can_be_asked_for_its_health,
+        what_is_taken_from_the_outbox_is_bounded_in_bytes,
     );
 }

@@ -42,7 +42,7 @@ async fn ten_thousand_events_have_their_effect_once_though_the_relay_dies_again_
     for batch in 0..EVENTS / OF_A_BATCH {
         world.batch((0..OF_A_BATCH).map(|number| event(batch * OF_A_BATCH + number, None))).await;
     }
-    while !world.database.pending(1).await.unwrap().is_empty() {
+    while !world.database.pending(1, u64::MAX).await.unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     relays.abort();

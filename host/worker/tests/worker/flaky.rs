@@ -106,11 +106,11 @@ pub(crate) struct FlakyOutbox {
 
 #[async_trait]
 impl Outbox for FlakyOutbox {
-    async fn pending(&self, limit: u32) -> Result<Vec<Envelope>, SqlError> {
+    async fn pending(&self, limit: u32, bytes: u64) -> Result<Vec<Envelope>, SqlError> {
         let number = self.looks.fetch_add(1, Ordering::SeqCst);
         match (self.pending)(number, limit as usize) {
             Some(error) => Err(error),
-            None => self.inner.pending(limit).await,
+            None => self.inner.pending(limit, bytes).await,
         }
     }
 

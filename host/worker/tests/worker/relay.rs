@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chassis_capabilities::clock::SystemClock;
+use chassis_capabilities::event::Envelope;
 use chassis_capabilities::messaging::{MessagingBackend, MessagingError};
 use chassis_capabilities::sql::{Outbox, SqlError};
 use chassis_config::plan::MessagingPolicy;
@@ -47,7 +48,7 @@ async fn a_published_event_is_on_its_way_at_once() {
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
     worker.stop().await;
-    assert_eq!(world.database.pending(10).await.unwrap(), []);
+    assert_eq!(world.database.pending(10, u64::MAX).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -80,6 +81,29 @@ async fn a_full_queue_is_waited_for() {
 }
 
 #[tokio::test]
+async fn large_events_are_moved_a_few_at_a_time() {
+    let world = World::new(policy(), Arc::new(SystemClock)).await;
+    let messaging = FlakyMessaging {
+        publish: |_, events| {
+            assert!(events < 8, "{events} events of a megabyte");
+            None
+        },
+        ..FlakyMessaging::new(Arc::clone(&world.messaging) as Arc<dyn MessagingBackend>)
+    };
+    for number in 0..20 {
+        let small = event(number, None);
+        world.batch([Envelope { data: format!("{}{}", small.data, " ".repeat(1 << 20)), ..small }]).await;
+    }
+    let handler = Handler::new(|_, _| async { answer(200) });
+    let mut parts = world.parts(&handler);
+    parts.messaging = Arc::new(messaging);
+    let worker = Worker::start(parts, world.settings());
+    until_calls(&handler, 20).await;
+    worker.stop().await;
+    assert_eq!(numbers(&handler).len(), 20);
+}
+
+#[tokio::test]
 async fn nothing_is_lost_or_doubled_where_every_step_fails_at_times() {
     let world = World::new(policy(), Arc::new(SystemClock)).await;
     let messaging = Arc::new(FlakyMessaging {
@@ -108,7 +132,7 @@ async fn nothing_is_lost_or_doubled_where_every_step_fails_at_times() {
     let worker = Worker::start(parts, world.settings());
     until_calls(&handler, 200).await;
     // What was confirmed in vain is published again, and nobody is given it again.
-    while !world.database.pending(1).await.unwrap().is_empty() {
+    while !world.database.pending(1, u64::MAX).await.unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     world.until("done", |status| status.ready + status.leased + status.delayed == 0).await;

@@ -57,6 +57,9 @@ fn sql_policy() -> SqlPolicy {
         statements: 64,
         outbox: 100_000,
         database_bytes: 1 << 30,
+        wal_bytes: 64 << 20,
+        temporary_bytes: 256 << 20,
+        queue_bytes: 32 << 20,
     }
 }
 

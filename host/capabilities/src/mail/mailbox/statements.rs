@@ -124,11 +124,6 @@ pub(super) async fn get(connection: &mut SqliteConnection, seq: i64) -> Result<O
     row.map(stored).transpose()
 }
 
-/// Remove all; how many there were.
-pub(super) async fn clear(connection: &mut SqliteConnection) -> Result<u64, MailboxError> {
-    Ok(sqlx::query("delete from mail").execute(connection).await?.rows_affected())
-}
-
 fn summary(
     (seq, recipients, from, subject, message_id, received_at, copies): SummaryRow,
 ) -> Result<MailboxSummary, MailboxError> {

@@ -68,6 +68,9 @@ pub(super) struct Fanout {
 #[derive(Debug, Serialize)]
 struct Row<'a>(i64, i64, i64, Option<&'a str>, u8, u8, Option<i64>, Option<i64>, i64, i64);
 
+/// An event, and the queues that get it.
+type Routed<'a> = (&'a Envelope, Vec<i64>);
+
 impl Fanout {
     fn queues_of(&self, event_type: &str) -> Vec<i64> {
         let wants = |patterns: &[EventPattern]| patterns.iter().any(|pattern| matches(pattern, event_type));
@@ -82,13 +85,17 @@ pub(super) async fn publish(
     events: &[Envelope],
     now: i64,
 ) -> Result<BTreeSet<i64>, MessagingError> {
-    let fresh = unknown(connection, events, now).await?;
-    let fresh = unclaimed(connection, fresh, fanout.policy.dedup_window).await?;
-    let routed: Vec<(&Envelope, Vec<i64>)> = fresh
-        .into_iter()
+    // What nobody wants leaves no trace: nothing else bounds how much of it there is.
+    let routed: Vec<Routed<'_>> = events
+        .iter()
         .map(|event| (event, fanout.queues_of(&event.event_type)))
         .filter(|(_, queues)| !queues.is_empty())
         .collect();
+    if routed.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let routed = unknown(connection, routed, now).await?;
+    let routed = unclaimed(connection, routed, fanout.policy.dedup_window).await?;
     let touched: BTreeSet<i64> = routed.iter().flat_map(|(_, queues)| queues).copied().collect();
     if touched.is_empty() {
         return Ok(touched);
@@ -110,22 +117,22 @@ pub(super) async fn publish(
 /// The events whose ids were never seen, each once.
 async fn unknown<'a>(
     connection: &mut SqliteConnection,
-    events: &'a [Envelope],
+    events: Vec<Routed<'a>>,
     now: i64,
-) -> Result<Vec<&'a Envelope>, MessagingError> {
-    let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+) -> Result<Vec<Routed<'a>>, MessagingError> {
+    let ids: Vec<&str> = events.iter().map(|(event, _)| event.id.as_str()).collect();
     let new: Vec<String> = sqlx::query_scalar(REMEMBER).bind(json(&ids)?).bind(now).fetch_all(connection).await?;
     let mut new: HashSet<String> = new.into_iter().collect();
-    Ok(events.iter().filter(|event| new.remove(&event.id)).collect())
+    Ok(events.into_iter().filter(|(event, _)| new.remove(&event.id)).collect())
 }
 
 /// The events whose deduplication key is not taken.
 async fn unclaimed<'a>(
     connection: &mut SqliteConnection,
-    events: Vec<&'a Envelope>,
+    events: Vec<Routed<'a>>,
     window: Duration,
-) -> Result<Vec<&'a Envelope>, MessagingError> {
-    let claim = |event: &&'a Envelope| {
+) -> Result<Vec<Routed<'a>>, MessagingError> {
+    let claim = |(event, _): &Routed<'a>| {
         let key = event.dedup_key.as_deref()?;
         Some((event.source.as_str(), key, event.id.as_str(), event.time.as_microsecond()))
     };
@@ -136,7 +143,7 @@ async fn unclaimed<'a>(
     let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
     let won = sqlx::query_scalar(CLAIM_KEYS).bind(json(&claims)?).bind(window).fetch_all(connection).await?;
     let won: HashSet<String> = won.into_iter().collect();
-    Ok(events.into_iter().filter(|event| event.dedup_key.is_none() || won.contains(&event.id)).collect())
+    Ok(events.into_iter().filter(|(event, _)| event.dedup_key.is_none() || won.contains(&event.id)).collect())
 }
 
 /// A queue may be exceeded by the events of one call, so that a call is never larger than an empty queue.
@@ -149,10 +156,7 @@ async fn refuse_full(
     let full: Option<String> =
         sqlx::query_scalar(FULL_QUEUE).bind(json(queues)?).bind(length).fetch_optional(connection).await?;
     match full {
-        Some(queue) => {
-            tracing::warn!(queue, length, "refused events: the queue is full");
-            Err(MessagingError::Busy(WAIT_QUEUE_FULL))
-        }
+        Some(queue) => Err(MessagingError::QueueFull { queue, wait: WAIT_QUEUE_FULL }),
         None => Ok(()),
     }
 }
@@ -161,7 +165,7 @@ async fn refuse_full(
 async fn give_places(
     connection: &mut SqliteConnection,
     fanout: &Fanout,
-    routed: &[(&Envelope, Vec<i64>)],
+    routed: &[Routed<'_>],
     now: i64,
 ) -> Result<(), MessagingError> {
     let ordered = routed.iter().filter(|(event, _)| event.subject.is_some());
@@ -172,7 +176,7 @@ async fn give_places(
     Ok(())
 }
 
-fn rows<'a>(routed: &[(&'a Envelope, Vec<i64>)], first_event: i64, now: i64) -> Vec<Row<'a>> {
+fn rows<'a>(routed: &[Routed<'a>], first_event: i64, now: i64) -> Vec<Row<'a>> {
     let pairs =
         (first_event..).zip(routed).flat_map(|(seq, (event, queues))| queues.iter().map(move |q| (seq, *event, *q)));
     let first = first_event + i64::try_from(routed.len()).unwrap_or(i64::MAX);

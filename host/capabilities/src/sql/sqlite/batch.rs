@@ -1,8 +1,7 @@
 //! A batch on its way through the writer.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -11,9 +10,10 @@ use chassis_config::plan::SqlPolicy;
 use super::super::{Expectation, RowSet, SqlError, Step, Value};
 use super::WAIT_WRITER;
 use super::error;
-use super::inspect::{Facts, Texts, check_statement};
+use super::inspect::{Facts, Texts, check_statement, statement_bytes};
 use super::run::{self, Budget};
 use super::schema::Schema;
+use crate::backlog::Room;
 use crate::conduct::Conduct;
 use crate::event::Envelope;
 use crate::failpoint::{self, Point};
@@ -38,38 +38,53 @@ pub(super) struct Limited {
     pub(super) conduct: Option<Arc<dyn Conduct>>,
 }
 
+/// The steps of a batch, and the room that they take in the queue of their database.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) steps: Vec<CheckedStep>,
+    pub(super) _room: Room,
+}
+
 /// Until when a batch may run, and who decides that it is not run any more: the writer by beginning it, or whoever waits
-/// for it by withdrawing it, whichever is first.
+/// for it by withdrawing it, whichever is first. What it holds is there for the one of them.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
     deadline: Instant,
-    state: Arc<AtomicU8>,
+    waiting: Arc<Mutex<Option<Load>>>,
 }
 
-const WAITING: u8 = 0;
-const BEGUN: u8 = 1;
-const WITHDRAWN: u8 = 2;
-
 impl Claim {
-    /// Accepted now, with so much time.
-    pub(super) fn new(time: Duration) -> Self {
-        Self { deadline: Instant::now() + time, state: Arc::default() }
+    pub(super) fn new(deadline: Instant, load: Load) -> Self {
+        Self { deadline, waiting: Arc::new(Mutex::new(Some(load))) }
     }
 
     pub(super) fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Whether it was withdrawn before it began.
+    /// Whether it was withdrawn before it began. Its place in the writer's queue stays, and holds nothing.
     pub(super) fn withdraw(&self) -> bool {
-        self.state.compare_exchange(WAITING, WITHDRAWN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.take().is_some()
     }
 
-    /// Begin it: the time to run. None where that is over, or it was withdrawn.
-    fn begin(&self) -> Option<Duration> {
-        let began = self.state.compare_exchange(WAITING, BEGUN, Ordering::SeqCst, Ordering::SeqCst);
-        Some(self.remaining()).filter(|remaining| began.is_ok() && !remaining.is_zero())
+    /// Begin it: what it holds, and the time to run. None where that is over, or it was withdrawn.
+    fn begin(&self) -> Option<(Load, Duration)> {
+        let load = self.take()?;
+        Some((load, self.remaining())).filter(|(_, remaining)| !remaining.is_zero())
     }
+
+    fn take(&self) -> Option<Load> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Bytes that a batch holds while it waits.
+pub(super) fn bytes(steps: &[Step]) -> u64 {
+    let bytes = steps.iter().map(|step| match step {
+        Step::Run(statement, _) => statement_bytes(statement),
+        Step::Publish(event) => event.data.len() as u64,
+    });
+    bytes.fold(0, u64::saturating_add)
 }
 
 /// Check every step; texts that are new are compiled on a reading connection.
@@ -114,9 +129,10 @@ type Outcome = Result<Vec<RowSet>, SqlError>;
 
 /// A checked batch and whoever waits for it.
 pub(super) struct BatchJob {
-    steps: Vec<CheckedStep>,
     limited: Limited,
     claim: Claim,
+    /// What it holds, from when it has begun.
+    load: Option<Load>,
     outcome: Option<Outcome>,
     committed: Box<dyn FnOnce() + Send>,
     answer: Box<dyn FnOnce(Outcome) + Send>,
@@ -124,18 +140,14 @@ pub(super) struct BatchJob {
 
 impl fmt::Debug for BatchJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchJob").field("steps", &self.steps.len()).finish_non_exhaustive()
+        f.debug_struct("BatchJob").field("claim", &self.claim).finish_non_exhaustive()
     }
 }
 
 impl BatchJob {
-    pub(super) fn new(
-        steps: Vec<CheckedStep>,
-        limited: Limited,
-        claim: Claim,
-        answer: impl FnOnce(Outcome) + Send + 'static,
-    ) -> Self {
-        Self { steps, limited, claim, outcome: None, committed: Box::new(|| ()), answer: Box::new(answer) }
+    pub(super) fn new(limited: Limited, claim: Claim, answer: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        let committed = Box::new(|| ());
+        Self { limited, claim, load: None, outcome: None, committed, answer: Box::new(answer) }
     }
 
     /// What is to be done once the batch is durable, before it is answered.
@@ -149,11 +161,12 @@ impl BatchJob {
     fn time(&mut self) -> Option<Duration> {
         match self.outcome {
             None => {
-                let time = self.claim.begin();
-                if time.is_none() {
+                let Some((load, time)) = self.claim.begin() else {
                     self.outcome = Some(Err(SqlError::Busy(WAIT_WRITER)));
-                }
-                time
+                    return None;
+                };
+                self.load = Some(load);
+                Some(time)
             }
             Some(Err(SqlError::Timeout)) => None,
             // It has run in time, and a neighbour undid it.
@@ -170,7 +183,8 @@ impl Job for BatchJob {
         if let Some(conduct) = &self.limited.conduct {
             connection.fence().watch(Arc::clone(conduct));
         }
-        let outcome = run_steps(&self.steps, &self.limited, connection).await;
+        let steps = self.load.as_ref().map_or(&[][..], |load| &load.steps);
+        let outcome = run_steps(steps, &self.limited, connection).await;
         connection.fence().enter(Mode::Host);
         connection.fence().unlimit();
         connection.fence().unwatch();
@@ -253,4 +267,43 @@ async fn has_open_references(connection: &mut Connection) -> Result<bool, SqlErr
     let internal = |error: &dyn fmt::Display| SqlError::Internal(format!("references were not checked: {error}"));
     let mut handle = connection.sqlx().lock_handle().await.map_err(|error| internal(&error))?;
     ffi::has_open_references(&mut handle).map_err(|refusal| internal(&refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backlog::Backlog;
+
+    fn waiting(backlog: &Backlog, time: Duration) -> Option<Claim> {
+        let load = Load { steps: Vec::new(), _room: backlog.take(4096)? };
+        Some(Claim::new(Instant::now() + time, load))
+    }
+
+    #[test]
+    fn a_batch_that_is_withdrawn_holds_nothing_although_the_writer_has_not_come_to_it() {
+        let backlog = Backlog::new(4096);
+        let claim = waiting(&backlog, Duration::from_secs(60)).expect("room");
+        let queued = claim.clone();
+        assert!(waiting(&backlog, Duration::ZERO).is_none());
+        assert!(claim.withdraw());
+        assert!(backlog.take(4096).is_some());
+        assert!(queued.begin().is_none() && !claim.withdraw());
+    }
+
+    #[test]
+    fn a_batch_that_has_begun_is_not_withdrawn_and_holds_its_room() {
+        let backlog = Backlog::new(4096);
+        let claim = waiting(&backlog, Duration::from_secs(60)).expect("room");
+        let begun = claim.begin();
+        assert!(begun.is_some() && !claim.withdraw() && backlog.take(1).is_none());
+        drop(begun);
+        assert!(backlog.take(4096).is_some());
+    }
+
+    #[test]
+    fn a_batch_whose_time_is_over_does_not_begin() {
+        let backlog = Backlog::new(4096);
+        let claim = waiting(&backlog, Duration::ZERO).expect("room");
+        assert!(claim.begin().is_none() && backlog.take(4096).is_some());
+    }
 }

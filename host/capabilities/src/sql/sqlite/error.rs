@@ -5,6 +5,7 @@ use super::schema::Schema;
 use crate::sqlite_file::FileError;
 use crate::sqlite_file::connection::{busy_hint, extended_code};
 use crate::sqlite_file::ffi;
+use crate::sqlite_file::temporary::FULL_TEMPORARY;
 
 pub(super) fn from_file(error: FileError, schema: &Schema) -> SqlError {
     match error {
@@ -28,6 +29,9 @@ pub(super) fn from_sqlx(error: &sqlx::Error, schema: &Schema) -> SqlError {
 /// Translate an extended result code. <https://www.sqlite.org/rescode.html>
 pub(super) fn from_code(code: i32, message: &str, schema: &Schema) -> SqlError {
     match code & 0xff {
+        _ if code == FULL_TEMPORARY => SqlError::TooLarge(
+            "sorting, `distinct` or recursion need more room than sql.temporary_bytes allows".to_owned(),
+        ),
         ffi::AUTH => SqlError::Denied(message.to_owned()),
         ffi::ERROR if is_about_size(message) => SqlError::TooLarge(message.to_owned()),
         ffi::ERROR if is_refusal(message) => SqlError::Denied(message.to_owned()),

@@ -83,8 +83,7 @@ pub(super) fn check_statement(statement: &Statement, policy: &SqlPolicy) -> Resu
         let most = policy.params;
         return Err(SqlError::TooLarge(format!("a statement has at most {most} parameters (sql.params)")));
     }
-    let bytes = statement.params.iter().map(value_bytes).fold(statement.text.len() as u64, u64::saturating_add);
-    if bytes > policy.statement_bytes {
+    if statement_bytes(statement) > policy.statement_bytes {
         let most = policy.statement_bytes;
         return Err(SqlError::TooLarge(format!(
             "a statement with its parameters has at most {most} bytes (sql.statement_bytes)"
@@ -98,6 +97,11 @@ pub(super) fn check_statement(statement: &Statement, policy: &SqlPolicy) -> Resu
         Some(index) => Err(SqlError::Syntax(format!("${} is not a number, which cannot be stored", index + 1))),
         None => Ok(()),
     }
+}
+
+/// Bytes of a text and its parameters.
+pub(super) fn statement_bytes(statement: &Statement) -> u64 {
+    statement.params.iter().map(value_bytes).fold(statement.text.len() as u64, u64::saturating_add)
 }
 
 fn value_bytes(value: &Value) -> u64 {

@@ -93,7 +93,10 @@ pub(super) async fn apply(
     let mut plan = plan.clone();
     plan.limits = plan.limits.map(|limits| Limits { text_bytes: TEXT_BYTES, instructions: INSTRUCTIONS, ..limits });
     let mut connection = Connection::open(&plan, Role::Writer).await?;
+    // An index is made by sorting a table, which may be as large as the database. Nobody else uses it now.
+    plan.temporary.limit(plan.bounds.bytes);
     let schema = transact(&mut connection, migrations, clock).await;
+    plan.temporary.limit(plan.bounds.temporary_bytes);
     // Whatever was not committed goes with the connection.
     connection.close().await;
     schema
