@@ -160,7 +160,7 @@ pub struct SlowRoute {
 /// Bounds of one component.
 #[derive(Debug, Clone)]
 pub struct ComponentLimits {
-    /// Linear memory of one instance, in bytes.
+    /// Linear memory of one instance, all its memories together, in bytes; and what one call of a host function copies from it.
     pub memory: u64,
     /// Time from accepting a request to the head of its response.
     pub deadline: Duration,
@@ -181,8 +181,8 @@ pub struct ComponentLimits {
     pub instance_requests: u32,
     /// Time without work after which an instance is dropped.
     pub instance_idle: Duration,
-    /// Lines a second of guest output that are kept, per instance; and as many about what the component was refused or has
-    /// lost, per component.
+    /// Lines a second of guest output that are kept, over all instances; and as many about what the component was refused or
+    /// has lost.
     pub log_lines: u32,
     /// Bytes of one log line; the rest is cut off.
     pub log_line_bytes: u32,
@@ -190,6 +190,8 @@ pub struct ComponentLimits {
     pub handles: u32,
     /// Outgoing requests at a time, over all instances, until their responses have been read; more are refused.
     pub outbound: u32,
+    /// Bytes of events and of key-value pairs that are being written, over all instances; more are answered `busy`.
+    pub pending_bytes: u64,
     /// Files and folders that `files` leads to.
     pub files_entries: u32,
     /// Bytes of all of them.
@@ -295,6 +297,8 @@ pub struct EngineLimits {
     pub tick: Duration,
     /// Depth of typed calls between components.
     pub call_depth: u32,
+    /// Bytes of the parameters of a typed call, and of its answer, as the host holds them.
+    pub call_bytes: u64,
     /// How long a component that burned CPU, or lost too many instances, stays in the slow lane.
     pub probation: Duration,
     /// Instances that a component may lose within `loss_window` and keep its good standing.
@@ -340,6 +344,14 @@ pub struct SqlPolicy {
     pub outbox: u64,
     /// Bytes of one database, beyond which batches that need more are answered `busy`.
     pub database_bytes: u64,
+    /// Bytes of one database's write-ahead log, beyond which it is begun anew before more is written. What one group of
+    /// batches writes may exceed it.
+    pub wal_bytes: u64,
+    /// Bytes of one database's temporary files, beyond which statements that need more are answered `too-large`.
+    pub temporary_bytes: u64,
+    /// Bytes of the statements that wait or run on one database, beyond which more are answered `busy`. One that is
+    /// larger is taken where it is alone.
+    pub queue_bytes: u64,
 }
 
 /// A key-value store.
@@ -410,6 +422,9 @@ pub struct MailPlan {
     pub recipients: u32,
     /// Bytes of one message.
     pub message_bytes: u64,
+    /// Bytes of all messages that are being sent or wait to be; beyond it, sending is answered `temporary`. One that is
+    /// larger is taken where it is alone.
+    pub queue_bytes: u64,
     /// The transport.
     pub transport: MailTransport,
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use chassis_capabilities::trusted_folder::{self, FolderError};
 use chassis_config::plan::EngineLimits;
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
@@ -180,12 +181,16 @@ pub(crate) struct Cache {
 impl Cache {
     /// `compiler` is the program that answers to [`compiler::ARGUMENT`]: this binary. What hosts that were killed left in
     /// the folder is removed beside what is done next.
-    pub(crate) fn new(folder: PathBuf, compiler: PathBuf, limits: EngineLimits) -> Self {
+    ///
+    /// # Errors
+    /// Where others may write to the folder: what is in it is executed.
+    pub(crate) fn open(folder: PathBuf, compiler: PathBuf, limits: EngineLimits) -> Result<Self, FolderError> {
+        trusted_folder::open(&folder)?;
         let cache = Self { folder, compiler, limits };
         // Another host may share the folder: what is younger than its compiler may live could be in use.
         let (folder, age) = (cache.folder.clone(), cache.compile_time().saturating_mul(2));
         tokio::task::spawn_blocking(move || remove_unfinished(&folder, age));
-        cache
+        Ok(cache)
     }
 
     /// CPU time is bounded in the child; a child that does not even compute is bounded by this.
@@ -234,7 +239,6 @@ impl Cache {
             path: self.folder.clone(),
             reason: error.to_string(),
         };
-        tokio::fs::create_dir_all(&self.folder).await.map_err(|error| cache(&error))?;
         let folder = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&self.folder);
         let folder = folder.map_err(|error| cache(&error))?;
         let (input, output) = (folder.path().join("in.wasm"), folder.path().join("out.cwasm"));
@@ -258,7 +262,7 @@ impl Cache {
             .map_err(|error| cache(&error))?;
         let wall = self.compile_time();
         let Ok(finished) = tokio::time::timeout(wall, child.wait_with_output()).await else {
-            return Err(self.limit(artifact, format!("{wall:?}")));
+            return Err(self.limit(artifact, format!("four times engine.compile_timeout ({wall:?} in all)")));
         };
         let finished = finished.map_err(|error| cache(&error))?;
         if !finished.status.success() {

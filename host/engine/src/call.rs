@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use chassis_capabilities::lent::{Caller, Lending, LentView};
 use chassis_config::name::ComponentName;
+use chassis_config::plan::EngineLimits;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wasmtime::component::types::{self, ComponentFunc, ComponentItem, Type};
@@ -25,12 +26,27 @@ use crate::state::{Fate, StoreState};
 #[derive(Debug)]
 pub(crate) struct Directory {
     slots: ArcSwap<BTreeMap<ComponentName, Arc<Slot>>>,
-    depth_max: u32,
+    bounds: CallBounds,
+}
+
+/// Bounds of every typed call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallBounds {
+    /// How many calls may be nested.
+    pub(crate) depth: u32,
+    /// Bytes of the parameters, and of the answer, as the host holds them.
+    pub(crate) bytes: usize,
+}
+
+impl From<&EngineLimits> for CallBounds {
+    fn from(limits: &EngineLimits) -> Self {
+        Self { depth: limits.call_depth, bytes: usize::try_from(limits.call_bytes).unwrap_or(usize::MAX) }
+    }
 }
 
 impl Directory {
-    pub(crate) fn new(depth_max: u32) -> Self {
-        Self { slots: ArcSwap::default(), depth_max }
+    pub(crate) fn new(bounds: CallBounds) -> Self {
+        Self { slots: ArcSwap::default(), bounds }
     }
 
     pub(crate) fn fill(&self, slots: BTreeMap<ComponentName, Arc<Slot>>) {
@@ -115,7 +131,7 @@ pub(crate) fn link(
                     .func_new_concurrent(name, move |accessor, _, params, results| {
                         let target = target.clone();
                         Box::pin(async move {
-                            let answer = target.call(accessor, params.to_vec()).await;
+                            let answer = target.call(accessor, params).await;
                             if let Some(result) = results.first_mut() {
                                 *result = answer.unwrap_or_else(|failure| failure.answer(shape));
                             }
@@ -202,6 +218,21 @@ pub(crate) fn check_fits(
     Ok(())
 }
 
+/// Bytes that the host holds for a value of plain data.
+fn weight(value: &Val) -> usize {
+    let held = match value {
+        Val::String(text) => text.len(),
+        Val::List(items) | Val::Tuple(items) => items.iter().map(weight).sum(),
+        Val::Record(fields) => fields.iter().map(|(name, value)| name.len() + weight(value)).sum(),
+        Val::Variant(case, value) => case.len() + value.as_deref().map_or(0, weight),
+        Val::Option(value) | Val::Result(Ok(value) | Err(value)) => value.as_deref().map_or(0, weight),
+        Val::Enum(case) => case.len(),
+        Val::Flags(names) => names.iter().map(|name| size_of::<String>() + name.len()).sum(),
+        _ => 0,
+    };
+    size_of::<Val>().saturating_add(held)
+}
+
 #[derive(Clone)]
 struct Target {
     directory: Arc<Directory>,
@@ -218,7 +249,7 @@ struct Origin {
 }
 
 impl Target {
-    async fn call(&self, accessor: &Accessor<StoreState>, params: Vec<Val>) -> Result<Val, CallFailure> {
+    async fn call(&self, accessor: &Accessor<StoreState>, params: &[Val]) -> Result<Val, CallFailure> {
         let (view, origin) = accessor.with(|mut access| {
             let state = access.get();
             let view = state.lent();
@@ -244,26 +275,43 @@ impl Target {
         }
     }
 
-    async fn run(&self, origin: Origin, params: Vec<Val>) -> Result<Val, CallFailure> {
-        if origin.depth > self.directory.depth_max {
+    /// Values that are too large are refused on this side: written into the memory of the other, they could take it down
+    /// with every request in it.
+    async fn run(&self, origin: Origin, params: &[Val]) -> Result<Val, CallFailure> {
+        let CallBounds { depth, bytes } = self.directory.bounds;
+        if origin.depth > depth {
             return Err(CallFailure::TooDeep);
         }
+        if params.iter().map(weight).sum::<usize>() > bytes {
+            return Err(CallFailure::Overloaded);
+        }
+        let answer = self.ask(origin, params).await?;
+        if weight(&answer) > bytes { Err(CallFailure::Trapped) } else { Ok(answer) }
+    }
+
+    async fn ask(&self, origin: Origin, params: &[Val]) -> Result<Val, CallFailure> {
         let slot = self.directory.find(&self.provider).ok_or(CallFailure::Missing)?;
         let deadline = origin.deadline.min(Instant::now() + slot.limits().deadline);
-        let _permit = slot.calls().enter(deadline).await.map_err(|_full| CallFailure::Overloaded)?;
+        let place = slot.calls().enter(deadline).await.map_err(|_full| CallFailure::Overloaded)?;
         let version = slot.version();
         let (reply, answer) = oneshot::channel();
         let (fate, lost) = oneshot::channel();
         let (_until_answered, ended) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
-        let call =
-            CallJob { interface: Arc::clone(&self.interface), function: Arc::clone(&self.function), params, reply };
+        // Copied only now: those that wait for their place hold their parameters once.
+        let call = CallJob {
+            interface: Arc::clone(&self.interface),
+            function: Arc::clone(&self.function),
+            params: params.to_vec(),
+            reply,
+        };
         let job = Job {
             payload: Payload::Call(call),
             caller: origin.caller,
             deadline,
             depth: origin.depth,
             fate,
+            place: Arc::new(place),
             begun: Arc::clone(&begun),
             ended: Some(ended),
         };
@@ -290,15 +338,30 @@ mod tests {
     #[tokio::test]
     async fn a_provider_without_a_live_version_is_missing() {
         let target = Target {
-            directory: Arc::new(Directory::new(1)),
+            directory: Arc::new(Directory::new(CallBounds { depth: 1, bytes: 1_000 })),
             provider: ComponentName::parse("provider").unwrap(),
             interface: "test:calls/target@0.1.0".into(),
             function: "slow".into(),
         };
         let deadline = Instant::now() + Duration::from_secs(60);
-        let failure = |depth| target.run(Origin { caller: Caller::default(), deadline, depth }, Vec::new());
-        assert_eq!(failure(1).await, Err(CallFailure::Missing));
-        assert_eq!(failure(2).await, Err(CallFailure::TooDeep));
+        let origin = |depth| Origin { caller: Caller::default(), deadline, depth };
+        assert_eq!(target.run(origin(1), &[]).await, Err(CallFailure::Missing));
+        assert_eq!(target.run(origin(2), &[]).await, Err(CallFailure::TooDeep));
+        let text = |bytes| Val::String("a".repeat(bytes));
+        assert_eq!(target.run(origin(1), &[text(900)]).await, Err(CallFailure::Missing));
+        assert_eq!(target.run(origin(1), &[text(1_000)]).await, Err(CallFailure::Overloaded));
+    }
+
+    #[test]
+    fn every_part_of_a_value_weighs() {
+        let text = || Val::String("abc".to_owned());
+        let one = size_of::<Val>() + 3;
+        assert_eq!(weight(&text()), one);
+        assert_eq!(weight(&Val::List(vec![text(), text()])), size_of::<Val>() + 2 * one);
+        let record = Val::Record(vec![("name".to_owned(), Val::Option(Some(Box::new(text()))))]);
+        assert_eq!(weight(&record), 2 * size_of::<Val>() + 4 + one);
+        assert_eq!(weight(&Val::Result(Err(Some(Box::new(text()))))), size_of::<Val>() + one);
+        assert!(weight(&Val::List(vec![Val::U8(0); 1_000])) >= 1_000 * size_of::<Val>());
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub(crate) struct Exchange {
     reply: reply_channel::Receiver<Result<handler::Response, wasmtime::Error>>,
     fate: oneshot::Receiver<Fate>,
     deadline: Instant,
+    place: Arc<OwnedSemaphorePermit>,
     begun: Arc<AtomicBool>,
     ended: oneshot::Sender<Infallible>,
 }
@@ -79,8 +80,8 @@ pub(crate) struct Exchange {
 /// The head of a response, with a body that is still to come.
 pub(crate) struct Answer {
     response: http::Response<WasiBody>,
-    /// Dropped when the body has ended.
-    ended: oneshot::Sender<Infallible>,
+    /// Both are dropped when the body has ended.
+    until_end: (Arc<OwnedSemaphorePermit>, oneshot::Sender<Infallible>),
 }
 
 /// What a client is told to wait where a component has no room.
@@ -90,7 +91,12 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Exchange {
-    pub(crate) fn new(request: handler::Request, caller: Caller, deadline: Instant) -> (Job, Self) {
+    pub(crate) fn new(
+        request: handler::Request,
+        caller: Caller,
+        deadline: Instant,
+        place: Arc<OwnedSemaphorePermit>,
+    ) -> (Job, Self) {
         let (reply_sender, reply) = reply_channel::channel();
         let (fate_sender, fate) = oneshot::channel();
         let (ended, ended_receiver) = oneshot::channel();
@@ -101,10 +107,11 @@ impl Exchange {
             deadline,
             depth: 0,
             fate: fate_sender,
+            place: Arc::clone(&place),
             begun: Arc::clone(&begun),
             ended: Some(ended_receiver),
         };
-        (job, Self { reply, fate, deadline, begun, ended })
+        (job, Self { reply, fate, deadline, place, begun, ended })
     }
 
     /// Wait for the head of the response. A request that is `safe` is given up with `InstanceLost` as soon as its instance is
@@ -118,7 +125,7 @@ impl Exchange {
             tokio::select! {
                 biased;
                 reply = &mut self.reply => match reply {
-                    Ok(Ok(response)) => return Ok(Answer { response, ended: self.ended }),
+                    Ok(Ok(response)) => return Ok(Answer { response, until_end: (self.place, self.ended) }),
                     Ok(Err(error)) => return Err(explain(&error, late)),
                     // The instance was lost; its worker says why as soon as it knows.
                     Err(_dropped) => break,
@@ -164,15 +171,15 @@ fn explain(error: &wasmtime::Error, late: DispatchError) -> DispatchError {
 
 impl Answer {
     /// The response; its place at its component is kept until its body has ended.
-    pub(crate) fn hold(self, permit: OwnedSemaphorePermit) -> http::Response<Body> {
-        let Self { response, ended } = self;
-        response.map(|body| Held { body, _until_end: (permit, ended) }.map_err(Into::into).boxed_unsync())
+    pub(crate) fn into_response(self) -> http::Response<Body> {
+        let Self { response, until_end } = self;
+        response.map(|body| Held { body, _until_end: until_end }.map_err(Into::into).boxed_unsync())
     }
 }
 
 struct Held {
     body: WasiBody,
-    _until_end: (OwnedSemaphorePermit, oneshot::Sender<Infallible>),
+    _until_end: (Arc<OwnedSemaphorePermit>, oneshot::Sender<Infallible>),
 }
 
 impl http_body::Body for Held {

@@ -18,7 +18,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 #[derive(Debug)]
 pub(crate) struct GuestLog {
     component: ComponentName,
-    budget: LineBudget,
+    budget: Arc<LineBudget>,
     line_bytes: usize,
     inner: Mutex<Inner>,
 }
@@ -38,9 +38,9 @@ pub(crate) enum Channel {
 }
 
 impl GuestLog {
-    pub(crate) fn new(component: ComponentName, lines_per_second: u32, line_bytes: u32) -> Self {
+    /// The budget is the component's, and so shared by its instances.
+    pub(crate) fn new(component: ComponentName, budget: Arc<LineBudget>, line_bytes: u32) -> Self {
         let inner = Inner { caller: Caller::default(), stdout: Vec::new(), stderr: Vec::new() };
-        let budget = LineBudget::new(component.clone(), lines_per_second);
         Self { component, budget, line_bytes: line_bytes.max(1) as usize, inner: Mutex::new(inner) }
     }
 
@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn a_line_is_cut_and_uses_up_the_budget() {
         let component = ComponentName::parse("guest").unwrap();
-        let log = GuestLog::new(component, 2, 4);
+        let budget = Arc::new(LineBudget::new(component.clone(), 2));
+        let log = GuestLog::new(component, budget, 4);
         log.write(Channel::Stdout, b"abcd");
         log.write(Channel::Stdout, b"efgh");
         assert_eq!(log.lock().stdout, b"abcd");

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chassis_capabilities::conduct::Conduct;
 use chassis_capabilities::lender::{LendError, Lender};
 use chassis_capabilities::lent::Caller;
+use chassis_capabilities::trusted_folder::FolderError;
 use chassis_config::name::ComponentName;
 use chassis_config::plan::{ComponentPlan, Plan};
 use http_body::Body as _;
@@ -16,20 +17,19 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
+use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, InstancePre};
 
 use crate::api::{Body, ComponentStatus, Dispatch, DispatchError, RequestMeta};
 use crate::artifact::{Artifact, ArtifactError, Cache};
-use crate::call::{self, Directory};
+use crate::call::{self, CallBounds, Directory};
 use crate::component::{Forbearance, Slot, SqlConduct, Standing};
-use crate::exchange::{self, Exchange, RETRY_AFTER, Safe};
+use crate::exchange::{self, Answer, Exchange, RETRY_AFTER, Safe};
 use crate::lanes::Lanes;
-use crate::link::{self, LinkError};
+use crate::link::{self, LinkError, Linked};
 use crate::outbound::{Exit, Reach};
 use crate::pool::Means;
 use crate::runtime::{self, Ticker};
-use crate::state::StoreState;
 use crate::version::{KINDS, Parts, Timing, Version};
 use crate::{files, migrations, probe};
 
@@ -39,6 +39,9 @@ pub enum StartError {
     /// The runtime of the guests cannot be made.
     #[error("the WebAssembly runtime cannot start: {0}")]
     Runtime(String),
+    /// The folder of compiled components is not to be trusted.
+    #[error("the cache of compiled components (engine.cache_dir) cannot be used")]
+    Cache(#[from] FolderError),
     /// A component cannot be loaded.
     #[error("the component «{component}» cannot be loaded")]
     Component {
@@ -107,10 +110,10 @@ impl Host {
         let engine = runtime::running(&plan.engine).map_err(|error| broken(&format!("{error:#}")))?;
         let ticker = Ticker::start(&engine, plan.engine.tick).map_err(|error| broken(&error))?;
         let lanes = Arc::new(Lanes::start(&plan.engine).map_err(|error| broken(&error))?);
-        let directory = Arc::new(Directory::new(plan.engine.call_depth));
+        let directory = Arc::new(Directory::new(CallBounds::from(&plan.engine)));
         let cache_dir = plan.engine.cache_dir.clone().unwrap_or_else(|| plan.state_dir.join("cache"));
         let loader = Loader {
-            cache: Cache::new(cache_dir, options.compiler, plan.engine.clone()),
+            cache: Cache::open(cache_dir, options.compiler, plan.engine.clone())?,
             engine,
             directory: Arc::clone(&directory),
             means: Means { lanes, slots: Arc::new(Semaphore::new(plan.engine.instances as usize)) },
@@ -122,14 +125,14 @@ impl Host {
             share: share(plan),
         };
         let failed = |name: &ComponentName, source| StartError::Component { component: name.clone(), source };
-        let mut linked = Vec::new();
+        let mut loaded = Vec::new();
         for component in plan.components.values() {
-            linked.push(loader.link(component).await.map_err(|source| failed(&component.name, source))?);
+            loaded.push(loader.link(component).await.map_err(|source| failed(&component.name, source))?);
         }
-        loader.check_calls(&linked)?;
+        loader.check_calls(&loaded)?;
         // Only an application whose parts fit together may change its databases.
         let mut slots = BTreeMap::new();
-        for component in linked {
+        for component in loaded {
             let name = component.plan.name.clone();
             let slot = loader.equip(component).await.map_err(|source| failed(&name, source))?;
             slots.insert(name, Arc::new(slot));
@@ -161,29 +164,29 @@ fn share(plan: &Plan) -> u32 {
 }
 
 /// A component that is compiled and linked. Nothing has been done for it yet that outlasts the process.
-struct Linked<'a> {
+struct Loaded<'a> {
     plan: &'a ComponentPlan,
     digest: String,
     component: Component,
-    pre: InstancePre<StoreState>,
+    linked: Linked,
     migrations: Option<Vec<u8>>,
     elapsed: Duration,
 }
 
 impl Loader {
-    async fn link<'a>(&self, plan: &'a ComponentPlan) -> Result<Linked<'a>, LoadError> {
+    async fn link<'a>(&self, plan: &'a ComponentPlan) -> Result<Loaded<'a>, LoadError> {
         let started = Instant::now();
         let artifact = Artifact::read(&plan.source, self.cache.limits()).await?;
         let broken = |reason| ArtifactError::Malformed { path: plan.source.clone(), reason };
         let migrations = migrations::section(&artifact.bytes).map_err(broken)?.map(<[u8]>::to_vec);
         let component = self.cache.load(&self.engine, &artifact).await?;
-        let pre = link::link(&self.engine, &component, plan, &self.directory)?;
-        Ok(Linked { plan, digest: artifact.digest, component, pre, migrations, elapsed: started.elapsed() })
+        let linked = link::link(&self.engine, &component, plan, &self.directory)?;
+        Ok(Loaded { plan, digest: artifact.digest, component, linked, migrations, elapsed: started.elapsed() })
     }
 
     /// Lend to a component what it is granted: its databases are migrated.
-    async fn equip(&self, linked: Linked<'_>) -> Result<Slot, LoadError> {
-        let Linked { plan, digest, component, pre, migrations, elapsed } = linked;
+    async fn equip(&self, loaded: Loaded<'_>) -> Result<Slot, LoadError> {
+        let Loaded { plan, digest, component, linked, migrations, elapsed } = loaded;
         let started = Instant::now();
         let lent = self.lender.lend(plan, migrations.as_deref()).await?;
         let plan = Arc::new(files::stage(plan, &self.state_dir).await.map_err(LoadError::Files)?);
@@ -195,7 +198,7 @@ impl Loader {
             plan: Arc::clone(&plan),
             digest,
             component,
-            pre,
+            linked,
             lent,
             reach,
             standing: Arc::clone(&standing),
@@ -209,14 +212,14 @@ impl Loader {
     }
 
     /// Whether every typed import finds what it asks for at its provider.
-    fn check_calls(&self, linked: &[Linked<'_>]) -> Result<(), StartError> {
-        for caller in linked {
+    fn check_calls(&self, loaded: &[Loaded<'_>]) -> Result<(), StartError> {
+        for caller in loaded {
             for (interface, provider) in &caller.plan.dependencies {
                 let refuse = |reason: String| StartError::Component {
                     component: caller.plan.name.clone(),
                     source: LinkError::Interface { interface: interface.clone(), reason }.into(),
                 };
-                let Some(provider) = linked.iter().find(|linked| linked.plan.name == *provider) else {
+                let Some(provider) = loaded.iter().find(|loaded| loaded.plan.name == *provider) else {
                     return Err(refuse(format!("«{provider}» is not loaded")));
                 };
                 self.check_call(interface, caller, provider).map_err(refuse)?;
@@ -225,7 +228,7 @@ impl Loader {
         Ok(())
     }
 
-    fn check_call(&self, interface: &str, caller: &Linked<'_>, provider: &Linked<'_>) -> Result<(), String> {
+    fn check_call(&self, interface: &str, caller: &Loaded<'_>, provider: &Loaded<'_>) -> Result<(), String> {
         let wanted = caller.component.component_type().get_import(&self.engine, interface).map(|item| item.ty);
         let offered = provider.component.component_type().get_export(&self.engine, interface).map(|item| item.ty);
         match (wanted, offered) {
@@ -271,23 +274,26 @@ pub(crate) async fn dispatch(
     let deadline = Instant::now() + limit;
     let lane = slot.lane(request.method(), request.uri().path());
     let overloaded = DispatchError::Overloaded { retry_after: RETRY_AFTER };
-    let permit = slot.admission(lane).enter(deadline).await.map_err(|_full| overloaded.clone())?;
+    let place = Arc::new(slot.admission(lane).enter(deadline).await.map_err(|_full| overloaded.clone())?);
     let version = slot.version();
     let request = exchange::prepare(request, meta, version.delivery_token());
     let again = (request.method().is_safe() && request.body().is_end_stream()).then(|| exchange::head_of(&request));
     let caller = Caller { request_id: meta.request_id.as_str().into(), traceparent: meta.traceparent.as_str().into() };
-    let (job, exchange) = Exchange::new(request, caller.clone(), deadline);
+    let (job, exchange) = Exchange::new(request, caller.clone(), deadline, Arc::clone(&place));
     version.submit(lane, job).map_err(|_full| overloaded)?;
     let safe = if again.is_some() { Safe::Yes } else { Safe::No };
     let answer = match (exchange.answer(limit, safe).await, again) {
         (Err(DispatchError::InstanceLost), Some(head)) => {
             // It may have lost its standing meanwhile.
             let lane = slot.lane(head.method(), head.uri().path());
-            let (job, exchange) = Exchange::new(head, caller, deadline);
+            let (job, exchange) = Exchange::new(head, caller, deadline, place);
             version.submit_alone(lane, job);
             exchange.answer(limit, Safe::No).await
         }
         (answer, _) => answer,
     };
-    answer.map(|answer| answer.hold(permit))
+    answer.map(Answer::into_response)
 }
+
+#[cfg(test)]
+mod tests;

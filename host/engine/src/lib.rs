@@ -16,6 +16,7 @@ mod exchange;
 mod files;
 mod guest_log;
 mod lanes;
+mod memory_limit;
 mod meter;
 mod outbound;
 mod pool;

@@ -6,6 +6,7 @@ use chassis_config::plan::ComponentPlan;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 use crate::call::{self, Directory};
 use crate::state::StoreState;
@@ -52,16 +53,24 @@ const PLATFORM: &str = "chassis:platform/";
 const HANDLER: &str = "wasi:http/handler@0.3.";
 const OLD_HANDLER: &str = "wasi:http/incoming-handler@0.2.";
 
+/// A component that instances can be made of.
+pub(crate) struct Linked {
+    pub(crate) pre: InstancePre<StoreState>,
+    /// Where in it the HTTP handler is.
+    pub(crate) service: ServiceIndices,
+}
+
 /// Check a component against its plan, and link it.
 pub(crate) fn link(
     engine: &Engine,
     component: &Component,
     plan: &ComponentPlan,
     directory: &Arc<Directory>,
-) -> Result<InstancePre<StoreState>, LinkError> {
+) -> Result<Linked, LinkError> {
+    let mismatch = |error: wasmtime::Error| LinkError::Mismatch(format!("{error:#}"));
     check_exports(engine, component, plan)?;
     let mut linker = Linker::new(engine);
-    lend(&mut linker).map_err(|error| LinkError::Mismatch(format!("{error:#}")))?;
+    lend(&mut linker).map_err(mismatch)?;
     for (name, item) in component.component_type().imports(engine) {
         if WASI.iter().any(|package| name.starts_with(package)) || name.starts_with(PLATFORM) {
             continue;
@@ -73,7 +82,9 @@ pub(crate) fn link(
             _ => return Err(LinkError::UngrantedImport(name.to_owned())),
         }
     }
-    linker.instantiate_pre(component).map_err(|error| LinkError::Mismatch(format!("{error:#}")))
+    let pre = linker.instantiate_pre(component).map_err(mismatch)?;
+    let service = ServiceIndices::new(&pre).map_err(mismatch)?;
+    Ok(Linked { pre, service })
 }
 
 fn lend(linker: &mut Linker<StoreState>) -> wasmtime::Result<()> {

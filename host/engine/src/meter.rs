@@ -1,5 +1,7 @@
-//! How long an instance has burned CPU without waiting for anything.
+//! How long an instance has burned CPU without waiting for anything: in the guest, which ticks interrupt, and in host
+//! functions, which nothing interrupts.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,8 +16,6 @@ use crate::component::Standing;
 pub(crate) struct Meter {
     burst: Duration,
     tick: Duration,
-    /// An epoch interrupted the guest since the last time it waited.
-    bursting: AtomicBool,
     /// The poll that is running ended, or will end, by an epoch and not because the guest waits.
     interrupted: AtomicBool,
     burned_ns: AtomicU64,
@@ -49,14 +49,14 @@ impl Steady {
         }
     }
 
-    /// One tick more; how many there are in this second.
-    fn interrupted(&self) -> u32 {
+    /// So many ticks more; how many there are in this second.
+    fn interrupted(&self, ticks: u32) -> u32 {
         let second = self.base.elapsed().as_secs();
         if self.second.swap(second, Ordering::Relaxed) != second {
             self.interrupted.store(0, Ordering::Relaxed);
             self.asked.store(self.unanswered.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        self.interrupted.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+        self.interrupted.fetch_add(ticks, Ordering::Relaxed).saturating_add(ticks)
     }
 
     fn asked(&self) -> u32 {
@@ -107,7 +107,6 @@ impl Meter {
         Self {
             burst,
             tick,
-            bursting: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             burned_ns: AtomicU64::new(0),
             over: AtomicBool::new(false),
@@ -119,8 +118,11 @@ impl Meter {
     /// An epoch has interrupted the guest.
     pub(crate) fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
-        self.bursting.store(true, Ordering::Relaxed);
-        if self.tick.saturating_mul(self.steady.interrupted()) > self.burst.saturating_mul(self.steady.asked()) {
+        self.work_steadily(1);
+    }
+
+    fn work_steadily(&self, ticks: u32) {
+        if self.tick.saturating_mul(self.steady.interrupted(ticks)) > self.burst.saturating_mul(self.steady.asked()) {
             self.over.store(true, Ordering::Relaxed);
         }
     }
@@ -136,23 +138,29 @@ impl Meter {
         self.steady.unanswered.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Before a poll: the CPU time of this thread, where it is worth asking for.
-    pub(crate) fn before(&self) -> Option<Duration> {
-        self.bursting.load(Ordering::Relaxed).then(thread_cpu)
+    /// After a poll that is pending.
+    pub(crate) fn after(&self, before: &Before) -> Pause {
+        let pause = if self.interrupted.swap(false, Ordering::Relaxed) { Pause::Busy } else { Pause::Waiting };
+        // Nothing interrupts a host function: how long the poll took tells of those.
+        let long = pause == Pause::Busy || before.at.elapsed() > self.tick;
+        self.count(pause, long.then(|| thread_cpu().saturating_sub(before.cpu)));
+        pause
     }
 
-    /// After a poll that is pending.
-    pub(crate) fn after(&self, before: Option<Duration>) -> Pause {
-        if !self.interrupted.swap(false, Ordering::Relaxed) {
-            if self.bursting.swap(false, Ordering::Relaxed) {
-                self.burned_ns.store(0, Ordering::Relaxed);
-                self.leave_place();
-            }
-            return Pause::Waiting;
+    fn count(&self, pause: Pause, burned: Option<Duration>) {
+        if let Some(burned) = burned {
+            self.burn(burned);
         }
-        // The first slice of a burst is not measured, but it lasted about a tick: that is what interrupted it.
-        self.burn(before.map_or(self.tick, |before| thread_cpu().saturating_sub(before)));
-        Pause::Busy
+        if pause == Pause::Busy {
+            return;
+        }
+        let ticks = burned.and_then(|burned| burned.as_nanos().checked_div(self.tick.as_nanos()));
+        if let Some(ticks) = ticks.filter(|ticks| *ticks > 0) {
+            self.work_steadily(u32::try_from(ticks).unwrap_or(u32::MAX));
+        }
+        if self.burned_ns.swap(0, Ordering::Relaxed) != 0 {
+            self.leave_place();
+        }
     }
 
     fn burn(&self, burned: Duration) {
@@ -193,6 +201,37 @@ impl Meter {
     }
 }
 
+/// How old the reading of a thread's CPU time may be that a poll begins with. Reading it is a system call; so much may be
+/// counted too much for a poll that turns out to be long.
+const READING_AGE: Duration = Duration::from_millis(1);
+
+/// The moment at which a poll begins, on the thread that polls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    at: Instant,
+    /// CPU time of the thread, read a moment ago.
+    cpu: Duration,
+}
+
+impl Before {
+    pub(crate) fn now() -> Self {
+        thread_local! {
+            static LAST: Cell<Option<Before>> = const { Cell::new(None) };
+        }
+        let at = Instant::now();
+        let last = LAST.get().filter(|last| at.saturating_duration_since(last.at) < READING_AGE);
+        let cpu = match last {
+            Some(last) => last.cpu,
+            None => {
+                let cpu = thread_cpu();
+                LAST.set(Some(Self { at, cpu }));
+                cpu
+            }
+        };
+        Self { at, cpu }
+    }
+}
+
 fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
@@ -205,14 +244,19 @@ mod tests {
     use super::*;
     use crate::component::tests::FORBEARANCE;
 
+    /// A poll that a tick has ended, after as long.
+    fn slice(meter: &Meter) {
+        meter.count(Pause::Busy, Some(meter.tick));
+    }
+
     #[test]
     fn waiting_ends_a_burst() {
         let meter = Meter::new(Duration::from_millis(25), Duration::from_millis(10), None);
         for _ in 0..10 {
             meter.begin();
             meter.interrupt();
-            assert_eq!(meter.after(None), Pause::Busy);
-            assert_eq!(meter.after(meter.before()), Pause::Waiting);
+            slice(&meter);
+            meter.count(Pause::Waiting, None);
         }
         assert!(!meter.is_over_burst());
     }
@@ -223,9 +267,36 @@ mod tests {
         for _ in 0..3 {
             assert!(!meter.is_over_burst());
             meter.interrupt();
-            assert_eq!(meter.after(None), Pause::Busy);
+            slice(&meter);
         }
         assert!(meter.is_over_burst());
+    }
+
+    #[test]
+    fn host_functions_that_compute_count_though_nothing_interrupts_them() {
+        let meter = || Meter::new(Duration::from_millis(50), Duration::from_millis(10), None);
+        let call = |meter: &Meter, milliseconds| meter.count(Pause::Waiting, Some(Duration::from_millis(milliseconds)));
+        let once = meter();
+        call(&once, 51);
+        assert!(once.is_over_burst(), "one long call");
+        let again = meter();
+        again.begin();
+        call(&again, 40);
+        assert!(!again.is_over_burst());
+        call(&again, 40);
+        assert!(again.is_over_burst(), "for one request in one second");
+    }
+
+    #[test]
+    fn cpu_time_is_measured_where_it_matters() {
+        let meter = Meter::new(Duration::from_millis(25), Duration::from_millis(10), None);
+        let before = Before::now();
+        while thread_cpu().saturating_sub(before.cpu) < Duration::from_millis(40) {
+            std::hint::spin_loop();
+        }
+        assert_eq!(meter.after(&before), Pause::Waiting);
+        assert!(meter.is_over_burst());
+        assert_eq!(meter.after(&Before::now()), Pause::Waiting);
     }
 
     #[test]
@@ -235,8 +306,8 @@ mod tests {
             (0..requests).for_each(|_| meter.begin());
             let ticks = (1..=40).find(|_| {
                 meter.interrupt();
-                meter.after(None);
-                meter.after(meter.before());
+                slice(&meter);
+                meter.count(Pause::Waiting, None);
                 meter.is_over_burst()
             });
             ticks.unwrap_or(u32::MAX)
@@ -254,23 +325,22 @@ mod tests {
             let fast = FastLane::new(standing, Arc::clone(&places));
             Meter::new(Duration::from_secs(60), Duration::from_millis(10), Some(fast))
         };
-        let slice = |meter: &Meter| {
+        let more = |meter: &Meter| {
             meter.interrupt();
             meter.burn(Duration::from_millis(11));
         };
         let [first, second, third] = [meter(), meter(), meter()];
         for meter in [&first, &second, &third] {
             meter.interrupt();
-            assert_eq!(meter.after(None), Pause::Busy);
+            slice(meter);
             assert!(!meter.is_over_burst(), "a tick interrupts whoever runs");
         }
-        slice(&first);
-        slice(&second);
-        slice(&first);
+        more(&first);
+        more(&second);
+        more(&first);
         assert!(!first.is_over_burst() && second.is_over_burst(), "there is one place");
-        first.interrupted.store(false, Ordering::Relaxed);
-        assert_eq!(first.after(None), Pause::Waiting);
-        slice(&third);
+        first.count(Pause::Waiting, None);
+        more(&third);
         assert!(!third.is_over_burst(), "the place is free again");
         drop(third);
         assert_eq!(places.available_permits(), 1, "no instance takes a place with it");

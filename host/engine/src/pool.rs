@@ -30,6 +30,9 @@ pub(crate) struct Job {
     /// How many typed calls led here.
     pub(crate) depth: u32,
     pub(crate) fate: oneshot::Sender<Fate>,
+    /// Its place at its component. Kept until the guest has answered, also where whoever asked is gone by then, and until
+    /// that answer has been read.
+    pub(crate) place: Arc<OwnedSemaphorePermit>,
     /// Set when an instance takes it.
     pub(crate) begun: Arc<AtomicBool>,
     /// Resolves when whoever asked wants nothing more of it, the body of a response included.

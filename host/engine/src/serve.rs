@@ -9,8 +9,8 @@ use wasmtime::component::{Accessor, Func, GuestTaskId, Instance, Val};
 use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
-use wasmtime_wasi_http::p3::bindings::Service;
 
+use crate::link::Linked;
 use crate::pool::{CallJob, HttpJob, Job, Work as Payload};
 use crate::state::{Fate, StoreState, Work};
 use crate::version::Version;
@@ -33,8 +33,9 @@ pub(crate) enum Answered {
 
 impl Guest {
     pub(crate) async fn start(version: &Version, store: &mut Store<StoreState>) -> wasmtime::Result<Self> {
-        let instance = version.instance_pre().instantiate_async(&mut *store).await?;
-        let service = Service::new(&mut *store, &instance)?;
+        let Linked { pre, service } = version.linked();
+        let instance = pre.instantiate_async(&mut *store).await?;
+        let service = service.load(&mut *store, &instance)?;
         let handler = *service.wasi_http_handler().func_handle().func();
         Ok(Self { proxy: Proxy::P3(service), instance, handler })
     }
@@ -47,7 +48,7 @@ impl Guest {
         job: Job,
         version: &Version,
     ) -> wasmtime::Result<Answered> {
-        let Job { payload, caller, deadline, depth, fate, .. } = job;
+        let Job { payload, caller, deadline, depth, fate, place: _until_answered, .. } = job;
         let work = Work { caller, deadline, fate: Some(fate), depth };
         let (task, answered) = match payload {
             Payload::Http(http) => self.http(accessor, http, work).await?,
@@ -85,7 +86,7 @@ impl Guest {
                 Prepared::P3 { call, .. } => call.task(),
                 Prepared::P2 { call, .. } => call.task(),
             };
-            store.data_mut().work.insert(task, work);
+            store.data_mut().take_on(task, work);
             wasmtime::error::Ok((prepared, task))
         })?;
         let in_time = prepared.run(accessor, sleep_until(deadline)).await?;
@@ -107,7 +108,7 @@ impl Guest {
             let function = self.instance.get_func(&mut store, version.offered(&job.interface, &job.function)?)?;
             let call = function.start_call_concurrent(&mut store, &job.params, &mut results).ok()?;
             let task = call.task();
-            store.data_mut().work.insert(task, work);
+            store.data_mut().take_on(task, work);
             Some((function, call, task))
         });
         let Some((function, call, task)) = started else {

@@ -9,11 +9,12 @@ use chassis_capabilities::lent::{Caller, Lending, Lent, LentView};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wasmtime::component::{GuestTaskId, ResourceTable};
-use wasmtime::{CallHook, Store, StoreContextMut, StoreLimits, UpdateDeadline};
+use wasmtime::{CallHook, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::guest_log::GuestLog;
+use crate::memory_limit::MemoryLimit;
 use crate::meter::Meter;
 use crate::outbound::Outbound;
 
@@ -24,7 +25,7 @@ pub(crate) struct StoreState {
     pub(crate) http: WasiHttpCtx,
     pub(crate) outbound: Outbound,
     pub(crate) lent: Arc<Lent>,
-    pub(crate) limits: StoreLimits,
+    pub(crate) memory: MemoryLimit,
     pub(crate) meter: Arc<Meter>,
     pub(crate) log: Arc<GuestLog>,
     /// Requests and calls that the guest has not finished with.
@@ -76,6 +77,30 @@ impl StoreState {
         }
     }
 
+    /// Take on a request or call.
+    pub(crate) fn take_on(&mut self, task: GuestTaskId, work: Work) {
+        let alone = self.work.is_empty();
+        self.work.insert(task, work);
+        if alone {
+            self.switch_to(task);
+        }
+    }
+
+    /// All that was taken on has ended.
+    pub(crate) fn rest(&mut self) {
+        self.work.clear();
+        self.current = None;
+        self.log.attribute(None);
+    }
+
+    /// Another's code runs now.
+    fn switch_to(&mut self, task: GuestTaskId) {
+        if self.current != Some(task) {
+            self.current = Some(task);
+            self.log.attribute(self.work.get(&task).map(|work| &work.caller));
+        }
+    }
+
     /// The work whose code ran last.
     pub(crate) fn current_work(&self) -> Option<&Work> {
         self.current_task().and_then(|task| self.work.get(&task))
@@ -121,7 +146,7 @@ pub(crate) struct DeadlineTrap;
 
 /// Put the bounds of an instance on its store: memory, handles, and time.
 pub(crate) fn confine(store: &mut Store<StoreState>) {
-    store.limiter(|state| &mut state.limits);
+    store.limiter(|state| &mut state.memory);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(interrupt);
     store.call_hook(attribute);
@@ -132,7 +157,9 @@ fn interrupt(mut context: StoreContextMut<'_, StoreState>) -> wasmtime::Result<U
     let task = root_task(&mut context);
     let state = context.data_mut();
     state.meter.interrupt();
-    state.current = task.or(state.current);
+    if let Some(task) = task {
+        state.switch_to(task);
+    }
     let deadline = state.current_work().map_or(state.start_deadline, |work| work.deadline);
     if Instant::now() > deadline {
         return Err(DeadlineTrap.into());
@@ -143,18 +170,15 @@ fn interrupt(mut context: StoreContextMut<'_, StoreState>) -> wasmtime::Result<U
     Ok(UpdateDeadline::Yield(1))
 }
 
-/// Called at each passage between host and guest: remembers whose code runs, for log lines, events and traps.
+/// Called at each passage between host and guest: remembers whose code runs, for log lines, events and traps. With one
+/// request in the instance there is nothing to find out.
 fn attribute(mut context: StoreContextMut<'_, StoreState>, hook: CallHook) -> wasmtime::Result<()> {
-    if !matches!(hook, CallHook::CallingHost | CallHook::CallingWasm) {
+    if !matches!(hook, CallHook::CallingHost | CallHook::CallingWasm) || context.data().work.len() < 2 {
         return Ok(());
     }
-    if context.data().work.len() > 1
-        && let Some(task) = root_task(&mut context)
-    {
-        context.data_mut().current = Some(task);
+    if let Some(task) = root_task(&mut context) {
+        context.data_mut().switch_to(task);
     }
-    let state = context.data();
-    state.log.attribute(state.current_work().map(|work| &work.caller));
     Ok(())
 }
 

@@ -8,18 +8,21 @@ use chassis_capabilities::lent::Lent;
 use chassis_capabilities::log::LineBudget;
 use chassis_config::name::ComponentName;
 use chassis_config::plan::{ComponentLimits, ComponentPlan, Isolation};
+use metrics::{Gauge, gauge};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, ResourceTable};
-use wasmtime::{Engine, Store, StoreLimitsBuilder};
+use wasmtime::component::{Component, ComponentExportIndex, ResourceTable};
+use wasmtime::{Engine, Store};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use crate::api::Lane;
 use crate::component::Standing;
 use crate::guest_log::{Channel, GuestLog, LogStream};
+use crate::link::Linked;
+use crate::memory_limit::MemoryLimit;
 use crate::meter::Meter;
 use crate::outbound::{Outbound, Reach};
 use crate::pool::{Full, Job, Means, Pool, PoolLimits};
@@ -30,9 +33,11 @@ pub(crate) struct Version {
     plan: Arc<ComponentPlan>,
     digest: String,
     component: Component,
-    pre: InstancePre<StoreState>,
+    linked: Linked,
     lent: Arc<Lent>,
     reach: Reach,
+    /// What its instances may write into the log.
+    output: Arc<LineBudget>,
     standing: Arc<Standing>,
     timing: Timing,
     fast: Arc<Pool>,
@@ -45,6 +50,8 @@ pub(crate) struct Version {
     /// The functions that it offers to other components, by interface and name.
     offered: HashMap<String, HashMap<String, ComponentExportIndex>>,
     retire: CancellationToken,
+    /// Instances that live.
+    instances: Gauge,
 }
 
 /// What a version is made of.
@@ -52,7 +59,7 @@ pub(crate) struct Parts {
     pub(crate) plan: Arc<ComponentPlan>,
     pub(crate) digest: String,
     pub(crate) component: Component,
-    pub(crate) pre: InstancePre<StoreState>,
+    pub(crate) linked: Linked,
     pub(crate) lent: Arc<Lent>,
     pub(crate) reach: Reach,
     pub(crate) standing: Arc<Standing>,
@@ -64,6 +71,9 @@ pub(crate) struct Parts {
 
 /// Kinds of instances: for requests and for calls, in either lane, and for single requests that are run once more.
 pub(crate) const KINDS: u32 = 5;
+
+/// Random bytes that a guest may ask for at once. They are made one by one, in a call that nothing interrupts.
+const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
 /// Times that are the host's, not the component's.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +92,7 @@ impl std::fmt::Debug for Version {
 
 impl Version {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { plan, digest, component, pre, lent, reach, standing, timing, means, share } = parts;
+        let Parts { plan, digest, component, linked, lent, reach, standing, timing, means, share } = parts;
         let lone = Arc::new(Semaphore::new(share as usize));
         let pool = |lane, running| {
             Arc::new(Pool::new(lane, pool_limits(&plan, running, share), means.clone(), Arc::clone(&lone)))
@@ -93,13 +103,16 @@ impl Version {
         let slow_calls = pool(Lane::Slow, plan.limits.concurrency);
         let offered = plan.provides.iter().map(|interface| (interface.clone(), functions(&component, interface)));
         let (offered, retire) = (offered.collect(), CancellationToken::new());
+        let output = Arc::new(LineBudget::new(plan.name.clone(), plan.limits.log_lines));
+        let instances = gauge!("component_instances", "component" => plan.name.to_string());
         Arc::new(Self {
             plan,
             digest,
             component,
-            pre,
+            linked,
             lent,
             reach,
+            output,
             standing,
             timing,
             fast,
@@ -110,6 +123,7 @@ impl Version {
             share,
             offered,
             retire,
+            instances,
         })
     }
 
@@ -151,8 +165,13 @@ impl Version {
         self.timing.stream_timeout
     }
 
-    pub(crate) fn instance_pre(&self) -> &InstancePre<StoreState> {
-        &self.pre
+    /// Told of every instance that begins or ends.
+    pub(crate) fn gauge(&self) -> &Gauge {
+        &self.instances
+    }
+
+    pub(crate) fn linked(&self) -> &Linked {
+        &self.linked
     }
 
     pub(crate) fn instances(&self) -> u32 {
@@ -198,7 +217,7 @@ impl Version {
 
     pub(crate) fn new_store(&self, meter: Arc<Meter>, start_deadline: Instant) -> Store<StoreState> {
         let limits = &self.plan.limits;
-        let log = Arc::new(GuestLog::new(self.plan.name.clone(), limits.log_lines, limits.log_line_bytes));
+        let log = Arc::new(GuestLog::new(self.plan.name.clone(), Arc::clone(&self.output), limits.log_line_bytes));
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
         let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
@@ -208,7 +227,7 @@ impl Version {
             http: WasiHttpCtx::new(),
             outbound: Outbound { reach: self.reach.clone(), lent: Arc::clone(&self.lent), log: Arc::clone(&log) },
             lent: Arc::clone(&self.lent),
-            limits: StoreLimitsBuilder::new().memory_size(memory).build(),
+            memory: MemoryLimit::new(memory),
             meter,
             log,
             work: HashMap::new(),
@@ -219,6 +238,8 @@ impl Version {
         // The table above holds what the host keeps for the guest; streams and futures of the guest's own making live in
         // wasmtime's tables, which are the host's memory as well.
         store.set_max_component_handles(limits.handles as usize);
+        // What one call copies out of the guest: no more than the guest can hold, however often it names the same bytes.
+        store.set_hostcall_fuel(memory);
         confine(&mut store);
         store
     }
@@ -230,7 +251,7 @@ impl Version {
     fn wasi(&self, log: &Arc<GuestLog>) -> WasiCtx {
         let stream = |channel| LogStream { log: Arc::clone(log), channel };
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(stream(Channel::Stdout)).stderr(stream(Channel::Stderr));
+        wasi.stdout(stream(Channel::Stdout)).stderr(stream(Channel::Stderr)).max_random_size(RANDOM_BYTES_MAX);
         for (name, value) in &self.plan.environment {
             wasi.env(name, value);
         }

@@ -12,7 +12,6 @@ use async_channel::Recv;
 use chassis_capabilities::lent::Caller;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use metrics::{Gauge, gauge};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout_at};
@@ -20,7 +19,7 @@ use wasmtime::component::Accessor;
 use wasmtime::{Store, WasmBacktrace};
 
 use crate::api::Lane;
-use crate::meter::{FastLane, Meter, Pause};
+use crate::meter::{Before, FastLane, Meter, Pause};
 use crate::pool::{Job, Pool};
 use crate::serve::{Answered, Guest};
 use crate::state::{DeadlineTrap, Fate, GRACE, StoreState, Work};
@@ -62,19 +61,14 @@ struct Seat {
 
 impl Seat {
     fn new(pool: Arc<Pool>, version: Arc<Version>, lone: Option<OwnedSemaphorePermit>) -> Self {
-        let seat = Self { pool, version, lone };
-        seat.gauge().increment(1);
-        seat
-    }
-
-    fn gauge(&self) -> Gauge {
-        gauge!("component_instances", "component" => self.version.name().to_string())
+        version.gauge().increment(1);
+        Self { pool, version, lone }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.gauge().decrement(1);
+        self.version.gauge().decrement(1);
         if self.lone.take().is_none() {
             self.pool.release();
         }
@@ -93,6 +87,9 @@ async fn work(seat: Seat, job: Job, meter: Arc<Meter>, requests: u32) {
         Ok(guest) => guest,
         Err(error) => {
             let fate = fate_of_start(&error);
+            if fate != Fate::Overloaded {
+                seat.version.standing().count_trap();
+            }
             report(&seat.version, Some(&job.caller), &error, "an instance did not start");
             drop(job.fate.send(fate));
             return;
@@ -243,11 +240,11 @@ async fn run(shift: Shift<'_>, store: &mut Store<StoreState>, first: Job) -> was
     let mut end = pin!(sleep_until(pulse.end(idle)));
     poll_fn(|context| {
         loop {
-            let before = meter.before();
+            let before = Before::now();
             if let Poll::Ready(result) = serving.as_mut().poll(context) {
                 return Poll::Ready(result.flatten());
             }
-            let pause = meter.after(before);
+            let pause = meter.after(&before);
             let calm = pause == Pause::Waiting && !pulse.quiet.swap(true, Ordering::Relaxed);
             let leaving = !pulse.retired.load(Ordering::Relaxed) && retired.as_mut().poll(context).is_ready();
             if leaving {
@@ -336,7 +333,7 @@ impl Serving<'_> {
                 if !running.is_empty() || accessor.poll_no_interesting_tasks(context).is_pending() {
                     return Poll::Pending;
                 }
-                accessor.with(|mut access| access.get().work.clear());
+                accessor.with(|mut access| access.get().rest());
                 if !may_take {
                     return Poll::Ready(Ok(()));
                 }

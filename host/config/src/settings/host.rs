@@ -95,6 +95,7 @@ pub(super) fn engine(root: &Section<'_>) -> EngineLimits {
         slow_threads: threads("slow_threads"),
         tick: section.duration("tick", Duration::from_millis(10), Duration::from_millis(1)..=SECOND),
         call_depth: section.count("call_depth", 8, 1..=64),
+        call_bytes: section.size("call_bytes", kib(128), kib(1)..=mib(64)),
         probation: section.duration("probation", 60 * SECOND, waiting()),
         losses: section.count("losses", 5, 1..=10_000),
         loss_window: section.duration("loss_window", 10 * SECOND, waiting()),

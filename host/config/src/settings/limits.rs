@@ -26,6 +26,7 @@ pub(crate) fn defaults() -> ComponentLimits {
         log_line_bytes: 8 << 10,
         handles: 1024,
         outbound: 64,
+        pending_bytes: 32 * MIB,
         files_entries: 10_000,
         files_bytes: 256 * MIB,
     }
@@ -50,6 +51,7 @@ pub(crate) fn read(section: &Section<'_>, default: &ComponentLimits) -> Componen
         log_line_bytes: section.small_size("log_line_bytes", default.log_line_bytes, 64..=(1 << 20)),
         handles: section.count("handles", default.handles, 16..=1_000_000),
         outbound: section.count("outbound", default.outbound, 1..=10_000),
+        pending_bytes: section.size("pending_bytes", default.pending_bytes, KIB..=64 * GIB),
         files_entries: section.count("files_entries", default.files_entries, 1..=1_000_000),
         files_bytes: section.size("files_bytes", default.files_bytes, KIB..=64 * GIB),
     }

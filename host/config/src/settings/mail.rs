@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::limits::{kib, mib};
+use super::limits::{gib, kib, mib};
 use super::section::Section;
 use crate::plan::{MailPlan, MailTransport, SmtpCredentials, SmtpPlan, SmtpTls};
 
@@ -29,6 +29,7 @@ pub(super) fn mail(root: &Section<'_>) -> MailPlan {
     }
     let recipients = section.count("recipients", 50, 1..=10_000);
     let message_bytes = section.size("message_bytes", mib(10), kib(1)..=mib(256));
+    let queue_bytes = section.size("queue_bytes", mib(64), kib(1)..=gib(64));
     // Both are read whichever is chosen, so that a mistake is found before it is needed.
     let mailbox = mailbox(section.child("mailbox"));
     let smtp = smtp(section.child("smtp"), kind);
@@ -37,7 +38,7 @@ pub(super) fn mail(root: &Section<'_>) -> MailPlan {
         (Kind::Smtp, Some(smtp)) => MailTransport::Smtp(smtp),
         (Kind::Mailbox, _) | (Kind::Smtp, None) => mailbox,
     };
-    MailPlan { message_id_domain, default_from, recipients, message_bytes, transport }
+    MailPlan { message_id_domain, default_from, recipients, message_bytes, queue_bytes, transport }
 }
 
 fn mailbox(section: Section<'_>) -> MailTransport {

@@ -28,6 +28,9 @@ pub(super) fn sql(root: &Section<'_>) -> SqlPolicy {
         statements: section.count("statements", 128, 1..=10_000),
         outbox: section.count("outbox", 100_000, 1..=100_000_000).into(),
         database_bytes: section.size("database_bytes", gib(10), mib(1)..=gib(1024)),
+        wal_bytes: section.size("wal_bytes", mib(64), mib(1)..=gib(1024)),
+        temporary_bytes: section.size("temporary_bytes", mib(256), mib(1)..=gib(1024)),
+        queue_bytes: section.size("queue_bytes", mib(32), kib(1)..=gib(64)),
     };
     section.finish();
     policy
