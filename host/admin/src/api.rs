@@ -14,7 +14,7 @@ use chassis_config::plan::{AdminPolicy, RoutePlan};
 use chassis_engine::api::Dispatch;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::problem::{self, FORBIDDEN, INVALID, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, TIMEOUT, UNAUTHORIZED};
@@ -84,29 +84,17 @@ impl<T> Page<T> {
     }
 }
 
-/// The query of a list that is told page by page.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PageQuery {
-    limit: Option<u32>,
-    pub(crate) cursor: Option<String>,
-    /// Of which queue.
-    pub(crate) queue: Option<String>,
-    /// To which recipient.
-    pub(crate) to: Option<String>,
+/// Read a query. Its type refuses unknown fields: parameters that mean nothing are refused, lest a mistyped one be thought to
+/// work.
+pub(crate) fn read_query<Q>(query: Result<Query<Q>, axum::extract::rejection::QueryRejection>) -> Result<Q, Problem> {
+    query.map(|Query(query)| query).map_err(|rejection| Problem::new(INVALID, rejection.body_text()))
 }
 
-impl PageQuery {
-    /// Read a query. Parameters that mean nothing are refused, lest a mistyped one be thought to work.
-    pub(crate) fn read(query: Result<Query<Self>, axum::extract::rejection::QueryRejection>) -> Result<Self, Problem> {
-        query.map(|Query(query)| query).map_err(|rejection| Problem::new(INVALID, rejection.body_text()))
-    }
-
-    pub(crate) fn limit(&self) -> Result<u32, Problem> {
-        match self.limit.unwrap_or(PAGE) {
-            limit @ 1..=PAGE_MAX => Ok(limit),
-            _ => Err(Problem::new(INVALID, format!("limit is from 1 to {PAGE_MAX}"))),
-        }
+/// How many items of a list that is told page by page are asked for.
+pub(crate) fn page_limit(asked: Option<u32>) -> Result<u32, Problem> {
+    match asked.unwrap_or(PAGE) {
+        limit @ 1..=PAGE_MAX => Ok(limit),
+        _ => Err(Problem::new(INVALID, format!("limit is from 1 to {PAGE_MAX}"))),
     }
 }
 

@@ -6,16 +6,27 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use chassis_capabilities::mail::{Mailbox, MailboxError, MailboxSummary, StoredMail};
+use serde::Deserialize;
 
-use crate::api::{Page, PageQuery, Sources};
+use crate::api::{Page, Sources, page_limit, read_query};
 use crate::problem::{BUSY, INVALID, NOT_FOUND, Problem};
+
+/// Which mails are listed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    limit: Option<u32>,
+    cursor: Option<String>,
+    /// To which recipient.
+    to: Option<String>,
+}
 
 pub(crate) async fn list(
     State(sources): State<Sources>,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<MailboxSummary>>, Problem> {
-    let query = PageQuery::read(query)?;
-    let page = mailbox(&sources)?.list(query.cursor.as_deref(), query.limit()?, query.to.as_deref()).await;
+    let ListQuery { limit, cursor, to } = read_query(query)?;
+    let page = mailbox(&sources)?.list(cursor.as_deref(), page_limit(limit)?, to.as_deref()).await;
     let page = page.map_err(mailbox_problem)?;
     Ok(Json(Page { items: page.items, next_cursor: page.next_cursor }))
 }

@@ -6,10 +6,10 @@ use axum::{Extension, Json};
 use chassis_capabilities::messaging::{DeadLetter, MessagingError, QueueStatus};
 use http::StatusCode;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::{Caller, Page, PageQuery, Sources};
+use crate::api::{Caller, Page, Sources, page_limit, read_query};
 use crate::problem::{BUSY, INVALID, NOT_FOUND, Problem};
 
 /// A dead letter as operators see it.
@@ -58,12 +58,22 @@ pub(crate) async fn queues(State(sources): State<Sources>) -> Result<Json<Page<Q
     Ok(Json(Page::whole(sources.messaging.status().await.map_err(messaging_problem)?)))
 }
 
+/// Which dead letters are listed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    limit: Option<u32>,
+    cursor: Option<String>,
+    /// Of which queue.
+    queue: Option<String>,
+}
+
 pub(crate) async fn dead_letters(
     State(sources): State<Sources>,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<DeadLetterView>>, Problem> {
-    let query = PageQuery::read(query)?;
-    let page = sources.messaging.dead_letters(query.queue.as_deref(), query.cursor.as_deref(), query.limit()?).await;
+    let ListQuery { limit, cursor, queue } = read_query(query)?;
+    let page = sources.messaging.dead_letters(queue.as_deref(), cursor.as_deref(), page_limit(limit)?).await;
     let page = page.map_err(messaging_problem)?;
     let items = page.items.into_iter().map(DeadLetterView::from).collect();
     Ok(Json(Page { items, next_cursor: page.next_cursor }))
@@ -84,7 +94,9 @@ pub(crate) async fn replay(
 fn messaging_problem(error: MessagingError) -> Problem {
     match error {
         MessagingError::Invalid(detail) => Problem::new(INVALID, detail),
-        MessagingError::Busy(after) => Problem::new(BUSY, "The queues take no more work now.").retry_after(after),
+        MessagingError::Busy(after) | MessagingError::QueueFull { wait: after, .. } => {
+            Problem::new(BUSY, "The queues take no more work now.").retry_after(after)
+        }
         error @ (MessagingError::TooLarge(_) | MessagingError::LeaseLost | MessagingError::Internal(_)) => {
             Problem::failed(&error)
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
 use crate::token::{self, Role, Secret, Token, TokenSummary};
@@ -85,9 +85,9 @@ struct Content {
 pub struct TokenStore {
     folder: PathBuf,
     /// What the file says. Replaced as a whole, so that whoever panics leaves it whole.
-    known: RwLock<Arc<[Token]>>,
+    known: Arc<RwLock<Arc<[Token]>>>,
     /// Held while the file is replaced.
-    writing: Mutex<()>,
+    writing: Arc<Mutex<()>>,
 }
 
 impl TokenStore {
@@ -98,7 +98,7 @@ impl TokenStore {
     pub async fn open(state_dir: &Path, now: Timestamp) -> Result<Self, StoreError> {
         let folder = state_dir.to_owned();
         let tokens = blocking(move || read_or_begin(&folder, now)).await?;
-        Ok(Self { folder: state_dir.to_owned(), known: RwLock::new(tokens.into()), writing: Mutex::new(()) })
+        Ok(Self { folder: state_dir.to_owned(), known: Arc::new(RwLock::new(tokens.into())), writing: Arc::default() })
     }
 
     /// Every token, oldest first.
@@ -119,7 +119,7 @@ impl TokenStore {
         role: Role,
         now: Timestamp,
     ) -> Result<(TokenSummary, Secret), StoreError> {
-        let _alone = self.writing.lock().await;
+        let alone = Arc::clone(&self.writing).lock_owned().await;
         let known = self.known();
         if !token::is_name(name) {
             return Err(StoreError::Name);
@@ -133,13 +133,13 @@ impl TokenStore {
         let secret = Secret::make();
         let token = make(name, role, &secret, now);
         let summary = token.summary.clone();
-        self.replace(known.iter().cloned().chain([token]).collect()).await?;
+        self.replace(known.iter().cloned().chain([token]).collect(), alone).await?;
         Ok((summary, secret))
     }
 
     /// Take a token back. None: unknown.
     pub(crate) async fn revoke(&self, id: &str) -> Result<Option<TokenSummary>, StoreError> {
-        let _alone = self.writing.lock().await;
+        let alone = Arc::clone(&self.writing).lock_owned().await;
         let known = self.known();
         let Some(gone) = known.iter().find(|token| token.summary.id == id) else {
             return Ok(None);
@@ -148,7 +148,7 @@ impl TokenStore {
         if !left.iter().any(|token| token.summary.role == Role::Admin) {
             return Err(StoreError::Last);
         }
-        self.replace(left).await?;
+        self.replace(left, alone).await?;
         Ok(Some(gone.summary.clone()))
     }
 
@@ -156,12 +156,17 @@ impl TokenStore {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Write the file, and only then believe it.
-    async fn replace(&self, tokens: Vec<Token>) -> Result<(), StoreError> {
-        let folder = self.folder.clone();
-        let tokens = blocking(move || write_tokens(&folder, tokens)).await?;
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = tokens.into();
-        Ok(())
+    /// Write the file, and only then believe it. What has begun ends, also where whoever asked is gone by then: the file and
+    /// what is believed are never two things.
+    async fn replace(&self, tokens: Vec<Token>, alone: OwnedMutexGuard<()>) -> Result<(), StoreError> {
+        let (folder, known) = (self.folder.clone(), Arc::clone(&self.known));
+        blocking(move || {
+            let _alone = alone;
+            let tokens = write_tokens(&folder, tokens)?;
+            *known.write().unwrap_or_else(PoisonError::into_inner) = tokens.into();
+            Ok(())
+        })
+        .await
     }
 }
 

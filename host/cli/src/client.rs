@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Target {
     /// The state folder of the running host: tells where it listens, and holds its first token.
-    #[arg(long, global = true, default_value = ".chassis", value_name = "FOLDER")]
+    #[arg(long, global = true, env = "CHASSIS_STATE_DIR", default_value = ".chassis", value_name = "FOLDER")]
     state_dir: PathBuf,
     /// URL of the admin side, where it is not the one that the state folder tells.
     #[arg(long, global = true, value_name = "URL")]
@@ -46,8 +46,13 @@ impl Target {
         let path = self.token_file.clone().unwrap_or_else(|| admin_token(&self.state_dir));
         let token =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read the token in {}", path.display()))?;
-        let agent = Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build().into();
-        Ok(Client { agent, url, token: token.trim().to_owned() })
+        let agent = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            // The token is for the host alone: not for whatever HTTP_PROXY names, which would ask itself at this address.
+            .proxy(None)
+            .build();
+        Ok(Client { agent: agent.into(), url, token: token.trim().to_owned() })
     }
 }
 

@@ -34,7 +34,11 @@ pub(crate) fn queue(arguments: &Queue) -> anyhow::Result<()> {
     match &arguments.command {
         None => {
             let items = client.list("/v1/queues")?;
-            print_list(arguments.output, &items, &["queue", "ready", "delayed", "leased", "dead", "oldestReadySeconds"])
+            print_list(
+                arguments.output,
+                &items,
+                &["queue", "ready", "blocked", "delayed", "leased", "dead", "oldestReadySeconds"],
+            )
         }
         Some(QueueCommand::Dead) => {
             let items = client.list("/v1/dead-letters")?;

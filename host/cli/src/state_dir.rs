@@ -2,11 +2,12 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use chassis_capabilities::trusted_folder;
 use serde::{Deserialize, Serialize};
 
 /// Version of what the folder holds. A host refuses folders of versions that it does not know.
@@ -17,8 +18,6 @@ const LOCK_FILE: &str = "host.lock";
 const LOCK_TRIES: u32 = 50;
 /// and waits so long in between, before it says that the folder is in use.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-/// Others than the owner and the group may write.
-const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// How the running host is found; kept in the locked file, so that it is true as long as the lock is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,12 +60,7 @@ impl StateDir {
     /// Make the folder where it is missing, lock it, and check its format.
     pub(crate) async fn open(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("the state folder {}", path.display());
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .with_context(|| format!("cannot make {}", what()))?;
-        check_owner(path)?;
+        trusted_folder::open(path).with_context(|| format!("cannot use {}", what()))?;
         let lock_path = path.join(LOCK_FILE);
         let lock = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
         let lock = lock.with_context(|| format!("cannot open {}", lock_path.display()))?;
@@ -105,19 +99,6 @@ async fn try_lock(lock: &File) -> Result<(), TryLockError> {
         }
     }
     lock.try_lock()
-}
-
-/// Compiled code is in the folder, and whoever writes it decides what this host does.
-fn check_owner(path: &Path) -> anyhow::Result<()> {
-    let metadata = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
-    let mode = metadata.permissions().mode();
-    if mode & WRITABLE_BY_ALL != 0 {
-        bail!(
-            "anybody may write to the state folder {0}: `chmod go-w {0}`, or give another by --state-dir",
-            path.display()
-        );
-    }
-    Ok(())
 }
 
 fn already_running(mut lock: &File, path: &Path) -> String {
@@ -195,12 +176,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_anybody_may_write_is_refused() {
+    async fn a_folder_that_others_may_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let mode = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
         mode(0o777);
-        let refused = StateDir::open(folder.path()).await.unwrap_err().to_string();
-        assert!(refused.contains("anybody may write"), "{refused}");
+        let refused = format!("{:#}", StateDir::open(folder.path()).await.unwrap_err());
+        assert!(refused.contains("others may write"), "{refused}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was put there");
         mode(0o755);
         StateDir::open(folder.path()).await.unwrap();

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics::gauge;
+use metrics::{counter, gauge};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
@@ -178,9 +178,15 @@ impl Acceptor {
                     connection.await
                 }
             };
-            if let Err(error) = outcome {
-                // Clients that leave or send rubbish are no trouble of ours.
-                tracing::debug!(%client, %error, "a connection ended early");
+            match outcome {
+                // hyper has answered already, without a body, and before there was a request that the access log could tell of.
+                Err(error) if error.is_parse() => {
+                    counter!("http_malformed_heads_total").increment(1);
+                    tracing::info!(%client, %error, "refused a head that is not HTTP/1.1");
+                }
+                // Clients that leave are no trouble of ours.
+                Err(error) => tracing::debug!(%client, %error, "a connection ended early"),
+                Ok(()) => {}
             }
         }
     }
