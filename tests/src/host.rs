@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use reqwest::{Method, RequestBuilder, Response};
@@ -199,6 +199,25 @@ impl Host {
         let text = response.text().await?;
         anyhow::ensure!(status.is_success(), "GET {path}: {status}: {text}");
         serde_json::from_str(&text).with_context(|| format!("GET {path} is not JSON: {text}"))
+    }
+
+    /// Waits until a component is as it should be, by what the admin listener says of it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not within a minute.
+    pub async fn await_component(&self, name: &str, fits: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        loop {
+            let components = self.admin_json("/v1/components").await?;
+            let items = components.get("items").and_then(Value::as_array).into_iter().flatten();
+            let found = items.clone().find(|item| item.get("name").is_some_and(|known| known == name));
+            if found.is_some_and(&fits) {
+                return Ok(());
+            }
+            anyhow::ensure!(begin.elapsed() < REQUEST_TIMEOUT, "{name} is still not as it should be: {components}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// What it has written to stderr so far: log lines and errors.

@@ -7,6 +7,7 @@
 //! of the suite `fault` are made by `cargo xtask test --only host`.
 
 mod app;
+mod gate;
 mod host;
 pub mod raw;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 pub use crate::app::App;
+pub use crate::gate::Gate;
 pub use crate::host::{Ended, Host, HostOptions, Program, Signal, run_to_end};
 
 /// The folder that cargo builds natively to: this program runs from `<it>/deps`.

@@ -16,6 +16,8 @@ mod losses;
 mod misfits;
 #[path = "hostile/outward.rs"]
 mod outward;
+#[path = "hostile/pending.rs"]
+mod pending;
 #[path = "hostile/shared.rs"]
 mod shared;
 #[path = "hostile/statements.rs"]

@@ -10,6 +10,8 @@ mod faults;
 mod late;
 #[path = "integration/limits.rs"]
 mod limits;
+#[path = "integration/migrations.rs"]
+mod migrations;
 #[path = "integration/outbound.rs"]
 mod outbound;
 #[path = "integration/paths.rs"]

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use chassis_tests::{App, Host, HostOptions, run_to_end};
+use chassis_tests::{App, Gate, Host, HostOptions, run_to_end};
 use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -31,6 +32,7 @@ source = "relay.wasm"
 provides = ["test:calls/passage@0.1.0"]
 [component.provider]
 source = "provider.wasm"
+allowed_outbound_hosts = ["http://127.0.0.1:*"]
 [component.provider.tool.chassis]
 provides = ["test:calls/target@0.1.0"]
 [component.provider.tool.chassis.limits]
@@ -78,13 +80,25 @@ async fn ask(host: &Host, path: &str) -> anyhow::Result<Answer> {
 /// Holds sixteen requests in the instance, makes `calls` beside them, and answers with what became of the calls. The
 /// sixteen wait through all of it, and are then answered by the instance that made the calls.
 async fn beside_waiting(host: &Host, calls: &[&str]) -> anyhow::Result<Vec<Answer>> {
+    beside_waiting_all(host, async || {
+        let answers = join_all(calls.iter().map(|path| ask(host, path))).await;
+        answers.into_iter().collect::<anyhow::Result<Vec<_>>>()
+    })
+    .await
+}
+
+/// The same with calls that the test makes in a way of its own.
+async fn beside_waiting_all(
+    host: &Host,
+    calls: impl AsyncFnOnce() -> anyhow::Result<Vec<Answer>>,
+) -> anyhow::Result<Vec<Answer>> {
     let waiting = join_all((0..WAITING).map(|_| ask(host, "/hold")));
     let calling = async {
         await_held(host).await?;
-        let answers = join_all(calls.iter().map(|path| ask(host, path))).await;
+        let answers = calls().await?;
         assert_eq!(held(host).await?, WAITING, "the calls are over, and the others still wait beside them");
         assert_eq!(ask(host, "/release").await?.status, StatusCode::OK);
-        answers.into_iter().collect::<anyhow::Result<Vec<_>>>()
+        anyhow::Ok(answers)
     };
     let (waited, answers) = futures::join!(waiting, calling);
     let answers = answers?;
@@ -194,10 +208,21 @@ async fn a_provider_that_never_answers_fails_the_calling_request_alone() -> anyh
 #[tokio::test]
 async fn an_overloaded_provider_fails_those_calls_alone_that_it_has_no_place_for() -> anyhow::Result<()> {
     let (_app, host) = start("concurrency = 1\nqueue = 1").await?;
-    let answers = beside_waiting(&host, &["/call/slow?ms=400"; 3]).await?;
-    let overloaded = answers.iter().filter(|answer| answer.unavailable() == Some("overloaded")).count();
+    let gate = Gate::holding(1).await?;
+    let path = format!("/call/fetch?url={}", gate.url());
+    let answers = beside_waiting_all(&host, async || {
+        let mut asked: FuturesUnordered<_> = (0..3).map(|_| ask(&host, &path)).collect();
+        // One has the provider's attention until the gate opens, one waits; there is no place for the third.
+        let refused = asked.next().await.context("an answer")??;
+        gate.open();
+        let mut answers = vec![refused];
+        answers.extend(asked.try_collect::<Vec<_>>().await?);
+        Ok(answers)
+    })
+    .await?;
+    assert_eq!(answers[0].unavailable(), Some("overloaded"), "{answers:?}");
     let served = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
-    assert_eq!((served, overloaded), (2, 1), "{answers:?}");
+    assert_eq!((answers.len(), served), (3, 2), "{answers:?}");
     Ok(())
 }
 
@@ -282,5 +307,18 @@ async fn providers_that_hang_are_replaced() -> anyhow::Result<()> {
         assert_eq!(ask(&host, "/call/hang").await?.unavailable(), Some("deadline"));
     }
     assert_eq!(ask(&host, "/call/slow?ms=1").await?.status, StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_that_are_too_large_harm_neither_side() -> anyhow::Result<()> {
+    let app = App::new(MANIFEST)?.settings("[engine]\ncall_bytes = \"1KiB\"\n")?;
+    let host = Host::start(&app).await?;
+    assert_eq!(ask(&host, "/call/long?bytes=100").await?.status, StatusCode::CONFLICT);
+    // The parameters alone fit in the second, and what comes back around them does not.
+    let answers = beside_waiting(&host, &["/call/long?bytes=2000", "/call/long?bytes=970"]).await?;
+    let failures: Vec<_> = answers.iter().map(Answer::unavailable).collect();
+    assert_eq!(failures, [Some("overloaded"), Some("trapped")], "{answers:?}");
+    host.await_component("provider", |provider| provider["traps"] == 0).await?;
     Ok(())
 }

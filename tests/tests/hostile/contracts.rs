@@ -8,13 +8,21 @@ const FAILURE: &str = r#"(enum "missing" "trapped" "deadline" "too-deep" "overlo
 /// The name of an interface that a component of these tests imports.
 const INTERFACE: &str = "test:odd/interface@0.1.0";
 
+/// What serves HTTP by name. Which types its function has is looked at when an instance is made, and none of these tests
+/// gets there.
+const HANDLER: &str = r#"
+    (core module $code (func (export "handle")))
+    (core instance $code (instantiate $code))
+    (func $handle (canon lift (core func $code "handle")))
+    (instance $handler (export "handle" (func $handle)))
+    (export "wasi:http/handler@0.3.0" (instance $handler))"#;
+
 /// A component that serves HTTP by name and imports an interface with these items.
 fn caller(items: &str) -> anyhow::Result<Vec<u8>> {
     let text = format!(
         r#"(component
             (import "{INTERFACE}" (instance {items}))
-            (instance $handler)
-            (export "wasi:http/handler@0.3.0" (instance $handler)))"#
+            {HANDLER})"#
     );
     Ok(wat::parse_str(text)?)
 }
@@ -23,8 +31,8 @@ fn caller(items: &str) -> anyhow::Result<Vec<u8>> {
 fn empty_provider() -> anyhow::Result<Vec<u8>> {
     let text = format!(
         r#"(component
+            {HANDLER}
             (instance $nothing)
-            (export "wasi:http/handler@0.3.0" (instance $nothing))
             (export "{INTERFACE}" (instance $nothing)))"#
     );
     Ok(wat::parse_str(text)?)
@@ -76,6 +84,15 @@ fn types(error: &str) -> String {
         r#"(type $failure' {FAILURE}) (export "call-failure" (type $failure (eq $failure')))
            (type $error' {error}) (export "error" (type $error (eq $error')))"#
     )
+}
+
+#[tokio::test]
+async fn a_handler_without_its_function() -> anyhow::Result<()> {
+    let manifest =
+        "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"asks\"\n[component.asks]\nsource = \"asks.file\"\n";
+    let empty = r#"(component (instance $nothing) (export "wasi:http/handler@0.3.0" (instance $nothing)))"#;
+    let app = App::new(manifest)?.file("asks.file", &wat::parse_str(empty)?)?;
+    refused(&app, &["component «asks»", "`handle`"]).await
 }
 
 #[tokio::test]
@@ -163,8 +180,7 @@ async fn functions_with_other_types_than_the_providers() -> anyhow::Result<()> {
         let asks = wat::parse_str(format!(
             r#"(component
                 (import "test:calls/target@0.1.0" (instance {items}))
-                (instance $handler)
-                (export "wasi:http/handler@0.3.0" (instance $handler)))"#
+                {HANDLER})"#
         ))?;
         let manifest = r#"
 [[trigger.http]]

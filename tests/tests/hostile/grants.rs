@@ -181,11 +181,13 @@ fn shipped_with_intruder(component: &str, manifest: impl FnOnce(String) -> Strin
 
 #[tokio::test]
 async fn todos_asks_for_the_database_of_auth_in_the_shipped_application() -> anyhow::Result<()> {
+    // The shipped manifest lists the database of auth, because Spin needs the entry: the owner is still auth.
+    const LISTED: &str = "sqlite_databases = [\"todos\", \"auth\"]";
     let unchanged: fn(String) -> String = |text| text;
-    // As it would stand there if Spin needed the entry: the owner is still auth.
-    let listed: fn(String) -> String =
-        |text| text.replace("sqlite_databases = [\"todos\"]", "sqlite_databases = [\"todos\", \"auth\"]");
-    for manifest in [unchanged, listed] {
+    let not_listed: fn(String) -> String = |text| text.replace(LISTED, "sqlite_databases = [\"todos\"]");
+    let shipped = std::fs::read_to_string(checkout().join("spin.toml"))?;
+    assert_eq!(shipped.matches(LISTED).count(), 1, "{shipped}");
+    for manifest in [unchanged, not_listed] {
         let mut app = shipped_with_intruder("todos", manifest)?;
         let text = std::fs::read_to_string(app.path("spin.toml"))?;
         // A door for the test to ask through.

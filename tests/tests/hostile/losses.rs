@@ -83,3 +83,15 @@ async fn losses_beyond_the_limit_of_lines_are_counted() -> anyhow::Result<()> {
     assert!(logged <= LINES_PER_SECOND * seconds + 1, "{logged} lines in {seconds} s");
     Ok(())
 }
+
+#[tokio::test]
+async fn instances_that_do_not_start_count_as_lost() -> anyhow::Result<()> {
+    // Too little for the stack that the guest is built with.
+    let app = App::new(&format!("{MANIFEST}memory = \"1MiB\"\n"))?.settings("[gateway]\nprobe_interval = \"1h\"\n")?;
+    let host = Host::start(&app).await?;
+    for _ in 0..8 {
+        assert_eq!(host.get("/hello").await?.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    host.await_component("hello", |hello| hello["traps"].as_u64() >= Some(8) && hello["lane"] == "slow").await?;
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis_tests::{App, Host};
+use chassis_tests::{App, Gate, Host};
 use futures::future::join_all;
 use reqwest::{Body, StatusCode};
 
@@ -10,6 +10,7 @@ use reqwest::{Body, StatusCode};
 fn app(limits: &str) -> anyhow::Result<App> {
     App::new(&format!(
         "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"hello\"\n[component.hello]\nsource = \"hello.wasm\"\n\
+         allowed_outbound_hosts = [\"http://127.0.0.1:*\"]\n\
          [component.hello.tool.chassis.limits]\n{limits}\n\
          [[trigger.http]]\nroute = \"/hello/neighbour\"\ncomponent = \"neighbour\"\n\
          [component.neighbour]\nsource = \"hello.wasm\"\n"
@@ -64,32 +65,32 @@ async fn clients_that_send_too_slowly_are_told_so_and_hold_up_nobody() -> anyhow
 /// never in those of others.
 #[tokio::test]
 async fn requests_that_are_run_once_more_take_no_slots_of_others() -> anyhow::Result<()> {
+    const WAITING: usize = 12;
     // For two components with five kinds of instances each: two of a kind.
+    const ALONE: usize = 2;
     let app = app("instances = 1\ninstance_concurrency = 64")?.settings("[engine]\ninstances = 20\n")?;
-    let host = Host::start(&app).await?;
-    let waiting = join_all((0..12).map(|_| host.get("/slow?ms=1000")));
+    let (host, gate) = (Host::start(&app).await?, Gate::holding(WAITING + ALONE).await?);
+    let path = format!("/fetch?url={}", gate.url());
+    let waiting = join_all((0..WAITING).map(|_| host.get(&path)));
     let misdeed = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        gate.arrived(WAITING).await?;
         host.get("/spin?ms=2000").await
     };
     let watched = async {
-        let mut most = 0;
+        gate.arrived(WAITING + ALONE).await?;
         for _ in 0..25 {
-            let components = host.admin_json("/v1/components").await?;
-            let hello =
-                components["items"].as_array().and_then(|items| items.iter().find(|item| item["name"] == "hello"));
-            most = most.max(hello.and_then(|hello| hello["instances"].as_u64()).unwrap_or_default());
             assert_eq!(host.get("/hello/neighbour").await?.status(), StatusCode::OK);
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        anyhow::Ok(most)
+        let again = gate.arrivals() - WAITING;
+        gate.open();
+        anyhow::Ok(again)
     };
-    let (answers, misdeed, most) = futures::join!(waiting, misdeed, watched);
+    let (answers, misdeed, again) = futures::join!(waiting, misdeed, watched);
+    assert_eq!(again?, ALONE, "so many are run once more at a time");
     for answer in answers {
         assert_eq!(answer?.status(), StatusCode::OK);
     }
     assert_eq!(misdeed?.status(), StatusCode::OK);
-    let most = most?;
-    assert!((2..=3).contains(&most), "one that serves many, and two for single requests; {most} were seen");
+    assert_eq!(gate.arrivals(), 2 * WAITING, "each was run twice");
     Ok(())
 }

@@ -1,22 +1,38 @@
 //! How a host ends.
 
-use std::time::Duration;
-
-use chassis_tests::{App, Host, HostOptions, Signal};
+use chassis_tests::{App, Gate, Host, HostOptions, Signal};
 use reqwest::StatusCode;
+use tokio::task::JoinHandle;
+
+/// The guest `hello`, which may ask a gate, with these settings.
+fn app(settings: &str) -> anyhow::Result<App> {
+    App::new(
+        "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"hello\"\n[component.hello]\nsource = \"hello.wasm\"\n\
+         allowed_outbound_hosts = [\"http://127.0.0.1:*\"]\n",
+    )?
+    .settings(settings)
+}
+
+/// A request that the guest works on until the gate opens.
+async fn begin(host: &Host, gate: &Gate) -> anyhow::Result<JoinHandle<reqwest::Result<String>>> {
+    let url = host.url(&format!("/fetch?url={}", gate.url()));
+    let running = tokio::spawn(async move { reqwest::get(url).await?.text().await });
+    gate.arrived(1).await?;
+    Ok(running)
+}
 
 #[tokio::test]
 async fn both_signals_drain_what_runs_and_exit_with_0() -> anyhow::Result<()> {
     for signal in [Signal::TERM, Signal::INT] {
-        let app = App::hello()?;
-        let host = Host::start(&app).await?;
-        let url = host.url("/slow?ms=1500");
-        let running = tokio::spawn(async move { reqwest::get(url).await?.text().await });
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let app = app("")?;
+        let (host, gate) = (Host::start(&app).await?, Gate::holding(1).await?);
+        let running = begin(&host, &gate).await?;
         host.signal(signal)?;
+        host.await_log("stopping").await?;
+        gate.open();
         let ended = host.ended().await?;
         assert_eq!(ended.code, Some(0), "{signal:?}: {}", ended.stderr);
-        assert_eq!(running.await??, "waited 1500 ms\n");
+        assert_eq!(running.await??, "{\"status\":200}");
     }
     Ok(())
 }
@@ -35,29 +51,25 @@ async fn an_idle_host_ends_at_once() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_second_signal_ends_what_still_runs() -> anyhow::Result<()> {
     // Nothing but a second signal ends this soon.
-    let app = App::hello()?.settings("[gateway]\ndrain_timeout = \"1h\"\n[limits]\ndeadline = \"1h\"\n")?;
-    let host = Host::start(&app).await?;
-    let url = host.url("/slow?ms=3600000");
-    let running = tokio::spawn(async move { reqwest::get(url).await });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let app = app("[gateway]\ndrain_timeout = \"1h\"\n[limits]\ndeadline = \"1h\"\n")?;
+    let (host, gate) = (Host::start(&app).await?, Gate::holding(1).await?);
+    let running = begin(&host, &gate).await?;
     host.signal(Signal::TERM)?;
     host.await_log("a second signal ends at once").await?;
     host.signal(Signal::TERM)?;
     let ended = host.ended().await?;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("stopped by a second signal"), "{}", ended.stderr);
-    // The guest would have taken longer than the host is given to end.
+    // The gate is still shut.
     assert!(running.await?.is_err(), "the request was cut off");
     Ok(())
 }
 
 #[tokio::test]
 async fn the_drain_deadline_ends_what_still_runs() -> anyhow::Result<()> {
-    let app = App::hello()?.settings("[gateway]\ndrain_timeout = \"500ms\"\n[limits]\ndeadline = \"1h\"\n")?;
-    let host = Host::start(&app).await?;
-    let url = host.url("/slow?ms=3600000");
-    let running = tokio::spawn(async move { reqwest::get(url).await });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let app = app("[gateway]\ndrain_timeout = \"500ms\"\n[limits]\ndeadline = \"1h\"\n")?;
+    let (host, gate) = (Host::start(&app).await?, Gate::holding(1).await?);
+    let running = begin(&host, &gate).await?;
     let ended = host.stop().await?;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(running.await?.is_err(), "the request was cut off");

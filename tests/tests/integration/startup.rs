@@ -147,7 +147,7 @@ async fn whatever_the_host_keeps_is_for_its_owner_alone() -> anyhow::Result<()> 
     })?
     .file("public/readable.txt", b"by all")?;
     mode(0o777)?;
-    refuses(&run_to_end(&app, options()).await?, &["anybody may write", &state.display().to_string()]);
+    refuses(&run_to_end(&app, options()).await?, &["others may write", &state.display().to_string()]);
     mode(0o755)?;
     let host = Host::start_with(&app, options()).await?;
     let (mut folders, mut seen) = (vec![state.clone()], Vec::new());

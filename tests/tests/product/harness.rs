@@ -10,6 +10,7 @@ use anyhow::{Context, bail, ensure};
 use chassis_tests::{App, Host, HostOptions};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
+use rusqlite::OpenFlags;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -260,13 +261,31 @@ impl Api {
         self.admin_get(&format!("/v1/mailbox/{id}")).await
     }
 
-    /// Waits until no delivery is on its way.
+    /// Waits until no event is on its way: none waits in an outbox, and no delivery in a queue.
     pub(crate) async fn quiet(&self) -> anyhow::Result<()> {
         let busy = |queue: &Value| {
             ["ready", "blocked", "delayed", "leased"].iter().any(|count| queue[count].as_u64() != Some(0))
         };
-        eventually("empty queues", async || Ok((!self.admin_list("/v1/queues").await?.iter().any(busy)).then_some(())))
-            .await
+        // In the order in which an event goes: what has left an outbox is in its queue already.
+        eventually("empty outboxes and queues", async || {
+            let nothing = self.outboxes()? == 0 && !self.admin_list("/v1/queues").await?.iter().any(busy);
+            Ok(nothing.then_some(()))
+        })
+        .await
+    }
+
+    /// Events in the outboxes of all databases, as the files say.
+    fn outboxes(&self) -> anyhow::Result<u32> {
+        let mut events = 0;
+        for entry in std::fs::read_dir(self.state_dir.join("sql"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|kind| kind == "db") {
+                let database = rusqlite::Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                let count = "select count(*) from chassis_outbox";
+                events += database.query_row(count, [], |row| row.get::<_, u32>(0)).context(count)?;
+            }
+        }
+        Ok(events)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The calls themselves.
 
 use crate::bindings::test::calls::{passage, target};
-use crate::samples;
+use crate::{Asked, samples};
 
 /// What became of a call.
 pub(crate) enum Outcome {
@@ -14,12 +14,16 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-pub(crate) async fn make(function: &str, ms: u32) -> Outcome {
+/// Makes a call, with what its function takes of all that was asked.
+pub(crate) async fn make(function: &str, asked: Asked) -> Outcome {
+    let Asked { ms, url, bytes } = asked;
     match function {
         "echo" => echo().await,
         "refuse" => target::refuse("because".to_owned()).await.into(),
+        "long" => target::refuse("x".repeat(bytes)).await.into(),
         "log" => target::log("a line of the provider".to_owned()).await.into(),
         "slow" => target::slow(ms).await.into(),
+        "fetch" => target::fetch(url).await.into(),
         "trap" => target::trap().await.into(),
         "spin" => target::spin().await.into(),
         "hang" => target::hang().await.into(),

@@ -42,13 +42,17 @@ async fn handle(request: Request) -> impl IntoResponse {
 }
 
 #[derive(Deserialize)]
-struct Wait {
+pub(crate) struct Asked {
     #[serde(default)]
     ms: u32,
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    bytes: usize,
 }
 
-async fn call(Path(function): Path<String>, Query(wait): Query<Wait>) -> (StatusCode, Json<Value>) {
-    let (status, key, value) = match calls::make(&function, wait.ms).await {
+async fn call(Path(function): Path<String>, Query(asked): Query<Asked>) -> (StatusCode, Json<Value>) {
+    let (status, key, value) = match calls::make(&function, asked).await {
         Outcome::Answer(text) => (StatusCode::OK, "answer", text),
         Outcome::Refused(why) => (StatusCode::CONFLICT, "refused", why),
         Outcome::Unavailable(case) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", case.to_owned()),

@@ -3,15 +3,13 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use axum::extract::Query;
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use spin_sdk::time::sleep;
 
 pub(crate) fn router() -> Router {
     Router::new().route("/wait", get(wait).post(wait))
@@ -19,14 +17,15 @@ pub(crate) fn router() -> Router {
 
 #[derive(Deserialize)]
 struct Wait {
-    #[serde(default)]
-    ms: u64,
+    /// A server that is asked first, and takes its time.
+    until: String,
 }
 
 /// Says who answered, and repeats the body.
-async fn wait(method: Method, Query(wait): Query<Wait>, body: String) -> Json<Value> {
-    sleep(Duration::from_millis(wait.ms)).await;
-    Json(json!({ "instance": instance(), "method": method.as_str(), "waited": wait.ms, "body": body }))
+async fn wait(method: Method, Query(wait): Query<Wait>, body: String) -> Result<Json<Value>, (StatusCode, String)> {
+    let asked = spin_sdk::http::get(&wait.until).await;
+    asked.map_err(|error| (StatusCode::BAD_GATEWAY, format!("{error:?}")))?;
+    Ok(Json(json!({ "instance": instance(), "method": method.as_str(), "body": body })))
 }
 
 /// Tells this instance from others.

@@ -1,9 +1,11 @@
 //! Attempts by the platform's interfaces.
 
 use axum::Json;
+use chassis_kit::bindings::{config as settings, key_value as store, mail as post, messaging, sql, types};
+use chassis_kit::events::{self, Publication};
 use serde::Deserialize;
+use serde_json::json;
 
-use crate::bindings::chassis::platform::{config as settings, key_value as store, mail as post, messaging, sql, types};
 use crate::{Told, tell};
 
 #[derive(Deserialize)]
@@ -75,6 +77,12 @@ pub(crate) async fn publish(Json(attempt): Json<Publish>) -> Told {
 pub(crate) async fn publish_step(Json(attempt): Json<Publish>) -> Told {
     let steps = vec![sql::Step::Publish(attempt.event())];
     tell(&sql::batch(attempt.database, steps).await)
+}
+
+/// As components of the product would, with all that can be said of an event.
+pub(crate) async fn publish_by_kit(Json(attempt): Json<Publish>) -> Told {
+    let event = Publication::new(&attempt.event_type, "thing_1", &json!({ "n": 1 }));
+    tell(&events::publish(vec![event.delayed(60_000).priority(9).once_per("a key")]).await)
 }
 
 #[derive(Deserialize)]

@@ -5,10 +5,6 @@
 mod attempts;
 mod outward;
 
-mod bindings {
-    wit_bindgen::generate!({ path: "../../../wit/platform", world: "platform", generate_all });
-}
-
 use std::fmt::Debug;
 
 use axum::routing::post;
@@ -30,6 +26,7 @@ fn doors() -> Router {
         .route("/batch", post(attempts::batch))
         .route("/publish", post(attempts::publish))
         .route("/publish-step", post(attempts::publish_step))
+        .route("/publish-by-kit", post(attempts::publish_by_kit))
         .route("/mail", post(attempts::mail))
         .route("/key-value", post(attempts::key_value))
         .route("/config", post(attempts::config))

@@ -1,4 +1,4 @@
-//! A guest that others call: it answers, panics, loops or hangs, as it is asked to.
+//! A guest that others call: it answers, asks a server, panics, loops or hangs, as it is asked to.
 #![cfg(target_arch = "wasm32")]
 
 use std::time::Duration;
@@ -41,6 +41,13 @@ impl Guest for bindings::Provider {
     async fn slow(ms: u32) -> Result<String, Error> {
         sleep(Duration::from_millis(ms.into())).await;
         Ok(format!("waited {ms} ms"))
+    }
+
+    async fn fetch(url: String) -> Result<String, Error> {
+        match spin_sdk::http::get(&url).await {
+            Ok(response) => Ok(response.status().as_u16().to_string()),
+            Err(error) => Err(Error::Refused(format!("{error:?}"))),
+        }
     }
 
     #[expect(clippy::panic, reason = "the test asks for it")]
