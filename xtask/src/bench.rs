@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// Write all figures to this file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Leave the folder of the measurement, so that the printed commands can be given again, and say where it is.
+    #[arg(long)]
+    keep: bool,
     /// Measure what is built already.
     #[arg(long)]
     no_build: bool,
@@ -83,7 +86,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let (load, client) = (Load::find(workspace)?, Client::new());
     let mut report = Report::new(Machine::look(&workspace.root), arguments.seconds, runs);
     eprintln!("Signing somebody up, with a host that compiles its components.");
-    let stage = Stage::set(workspace, &client)?;
+    let mut stage = Stage::set(workspace, &client)?;
+    if arguments.keep {
+        let folder = stage.keep()?.display();
+        eprintln!("Everything is kept in {folder}; for the printed commands: export TOKEN=\"$(cat {folder}/token)\"");
+    }
     let bench = Bench { load, client, stage, time: Duration::from_secs(arguments.seconds), runs };
     measure(&bench, arguments, &mut report)?;
     report.summary();

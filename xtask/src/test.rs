@@ -12,7 +12,7 @@ use crate::{bench, components, spin, supply_chain, tidy, up};
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Run these steps alone, in their usual order. `integration` and `e2e` need what `components` and `host` build.
+    /// Run these steps alone, in their usual order. `unit`, `integration` and `e2e` need what `components` and `host` build.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STEP,...")]
     only: Vec<Step>,
 }

@@ -44,8 +44,8 @@ pub(crate) enum Unit {
     Part,
     /// So many times something else.
     Times,
-    /// Mebibytes.
-    Mebibytes,
+    /// Megabytes, of a million bytes.
+    Megabytes,
     /// Seconds.
     Seconds,
 }
@@ -56,7 +56,7 @@ impl Unit {
         match self {
             Self::Part => format!("{:.0} %", value * 100.0),
             Self::Times => format!("{value:.2} x"),
-            Self::Mebibytes => format!("{value:.0} MiB"),
+            Self::Megabytes => format!("{value:.0} MB"),
             Self::Seconds => format!("{value:.3} s"),
         }
     }

@@ -53,8 +53,8 @@ fn commit(root: &Path) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Mebibytes that a process holds in memory (VmRSS), shared pages and mapped files among them.
-pub(crate) fn resident_mebibytes(process: u32) -> anyhow::Result<f64> {
+/// Megabytes (of a million bytes) that a process holds in memory (VmRSS), shared pages and mapped files among them.
+pub(crate) fn resident_megabytes(process: u32) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     resident(&status).ok_or_else(|| anyhow::anyhow!("the system does not tell how much memory {process} holds"))
 }
@@ -62,7 +62,7 @@ pub(crate) fn resident_mebibytes(process: u32) -> anyhow::Result<f64> {
 fn resident(status: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u32 = line.split_whitespace().next()?.parse().ok()?;
-    Some(f64::from(kibibytes) / 1024.0)
+    Some(f64::from(kibibytes) * 1024.0 / 1e6)
 }
 
 /// Seconds of processor time that a process has used, in all its threads.
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn what_the_system_tells_is_read() {
         assert_eq!(processor("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\n").as_deref(), Some("Some CPU @ 2 GHz"));
-        assert_eq!(resident("Name:\tx\nVmRSS:\t   51200 kB\nRssAnon:\t 1 kB\n"), Some(50.0));
+        assert_eq!(resident("Name:\tx\nVmRSS:\t   50000 kB\nRssAnon:\t 1 kB\n"), Some(51.2));
         assert_eq!(resident("Name:\tx\n"), None);
         let stat = "12 (a b) c) S 1 12 12 0 -1 4194560 80 0 0 0 150 50 9 9 20 0 4 0 100 0";
         assert_eq!(used(stat), Some(2.0));
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn children_are_seen() {
         let own = std::process::id();
-        assert!(resident_mebibytes(own).unwrap() > 0.5);
+        assert!(resident_megabytes(own).unwrap() > 0.5);
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         assert!(has_children(own).unwrap());
         assert!(!has_children(child.id()).unwrap());

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 use super::figures::{Aim, Figure, Spread, Unit};
 use super::load::{Load, command_line};
-use super::machine::{has_children, processor_seconds, resident_mebibytes};
+use super::machine::{has_children, processor_seconds, resident_megabytes};
 use super::report::{Report, Series, Trial};
 use super::server::{Answer, Ask, Client, Server};
 use super::stage::Stage;
@@ -211,17 +211,17 @@ impl Bench {
             self.stage.copy_state("memory")?;
             let host = self.stage.host("shipped", "memory")?;
             let gateway = host.url("gateway")?;
-            started.push(idle_mebibytes(&host)?);
+            started.push(idle_megabytes(&host)?);
             let expected = self.client.ask(gateway, &ask)?;
             self.load.run(gateway, &ask, &expected, self.time)?;
-            worked.push(idle_mebibytes(&host)?);
+            worked.push(idle_megabytes(&host)?);
         }
         for (what, values) in [
             ("resident memory with the shipped application, after its start", started),
             ("resident memory with the shipped application, after load", worked),
         ] {
             let spread = Spread::of(&values).context("no figures of memory")?;
-            report.figure(Figure::new(what, Unit::Mebibytes, spread, Aim::Below(100.0)));
+            report.figure(Figure::new(what, Unit::Megabytes, spread, Aim::Below(100.0)));
         }
         Ok(())
     }
@@ -248,14 +248,14 @@ impl Bench {
 }
 
 /// Memory of a host that has had nothing to do for a while, without its compiling child.
-fn idle_mebibytes(host: &Server) -> anyhow::Result<f64> {
+fn idle_megabytes(host: &Server) -> anyhow::Result<f64> {
     let begin = Instant::now();
     while has_children(host.id())? {
         ensure!(begin.elapsed() < COMPILER_TIMEOUT, "the compiler does not end");
         std::thread::sleep(Duration::from_millis(100));
     }
     std::thread::sleep(IDLE);
-    resident_mebibytes(host.id())
+    resident_megabytes(host.id())
 }
 
 /// Requests that never end by themselves.

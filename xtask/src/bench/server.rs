@@ -30,7 +30,7 @@ const DIFFERING: [&str; 2] = ["date", "x-request-id"];
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Its command line.
+    /// Its command line, and the folder for it.
     pub(crate) command: String,
     ready: String,
 }
@@ -39,7 +39,7 @@ impl Server {
     /// Starts a process and waits for its line `ready name=url ...`. What it logs goes nowhere: it is written all the
     /// same, and a file would measure the disk.
     pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
-        let line = shown(command);
+        let line = shown_with_folder(command);
         let cannot = || format!("cannot start `{line}`");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().with_context(cannot)?;
@@ -87,6 +87,12 @@ impl Drop for Server {
         let _already_ended = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// The command line with the folder that it is to be given in.
+fn shown_with_folder(command: &Command) -> String {
+    let line = shown(command);
+    command.get_current_dir().map_or_else(|| line.clone(), |folder| format!("cd {} && {line}", folder.display()))
 }
 
 /// What a command that did not start says when it is tried once more.
@@ -182,4 +188,15 @@ pub(crate) fn command(program: &Path, folder: &Path) -> Command {
         }
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_command_tells_its_folder() {
+        let mut command = command(Path::new("/somewhere/chassis"), Path::new("/tmp/bench/shipped"));
+        assert_eq!(shown_with_folder(command.arg("up")), "cd /tmp/bench/shipped && chassis up");
+    }
 }

@@ -20,6 +20,9 @@ const PASSWORD: &str = "correct horse battery";
 /// the others only check it.
 const TOKEN_MINUTES: &str = "1440";
 
+/// Where the user's access token is kept with a folder that is.
+const TOKEN_FILE: &str = "token";
+
 /// How instances are shared in an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isolation {
@@ -29,7 +32,7 @@ pub(crate) enum Isolation {
     Request,
 }
 
-/// The folder of a measurement, deleted when dropped.
+/// The folder of a measurement, deleted when dropped unless it is kept.
 #[derive(Debug)]
 pub(crate) struct Stage {
     folder: TempDir,
@@ -61,6 +64,14 @@ impl Stage {
         (stage.token, stage.todo) = seed(host.url("gateway")?, client)?;
         host.stop()?;
         Ok(stage)
+    }
+
+    /// Keep the folder, with the access token beside what was measured, so that every printed command can be given once more.
+    pub(crate) fn keep(&mut self) -> anyhow::Result<&Path> {
+        let file = self.path(TOKEN_FILE);
+        std::fs::write(&file, &self.token).with_context(|| format!("cannot write {}", file.display()))?;
+        self.folder.disable_cleanup(true);
+        Ok(self.folder.path())
     }
 
     /// A request for a greeting.
@@ -96,9 +107,10 @@ impl Stage {
         Server::start(command.arg("--state-dir").arg(self.path(state)))
     }
 
-    /// A copy of the state that the stage was set with.
+    /// A copy of the state that the stage was set with, in the place of what a host has left there: one that was killed
+    /// leaves write-ahead logs, which belong to no other file.
     pub(crate) fn copy_state(&self, name: &str) -> anyhow::Result<()> {
-        copy(&self.path("seed"), &self.path(name))
+        replace(&self.path("seed"), &self.path(name))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -201,6 +213,14 @@ fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// A folder with all that is in it, and nothing else.
+fn replace(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to).with_context(|| format!("cannot remove {}", to.display()))?;
+    }
+    copy(from, to)
+}
+
 /// A folder with all that is in it.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
@@ -236,12 +256,17 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_everything() {
+    fn a_copy_has_everything_and_nothing_of_what_was_there() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         std::fs::create_dir_all(from.join("sql")).unwrap();
         std::fs::write(from.join("sql/a.db"), "a").unwrap();
-        copy(&from, &to).unwrap();
-        assert_eq!(std::fs::read_to_string(to.join("sql/a.db")).unwrap(), "a");
+        for _ in 0..2 {
+            replace(&from, &to).unwrap();
+            assert_eq!(std::fs::read_to_string(to.join("sql/a.db")).unwrap(), "a");
+            assert!(!to.join("sql/a.db-wal").exists());
+            // As a host leaves it that is killed.
+            std::fs::write(to.join("sql/a.db-wal"), "of another").unwrap();
+        }
     }
 }

@@ -162,6 +162,31 @@ fn a_domain_that_reads_the_clock_is_found_but_its_tests_and_comments_may_speak_o
 }
 
 #[test]
+fn code_behind_an_item_for_tests_is_looked_at() {
+    let text = "\
+#[cfg(test)]
+use std::time::SystemTime;
+struct Price {
+    #[cfg(test)]
+    made: Instant,
+}
+#[cfg(test)]
+#[expect(dead_code, reason = \"an example\")]
+mod tests {
+    fn now(
+    ) -> SystemTime {
+        SystemTime::now()
+    }
+}
+fn now() { Instant::now(); }
+";
+    let path = "components/shop/src/domain.rs";
+    assert_eq!(found(&[(path, text)], &[]).len(), 1);
+    finds(path, text, "domain.rs:15: `Instant`");
+    finds(path, "#[cfg(test)]\nmod tests;\nuse chassis_kit::Db;\n", "domain.rs:3: `chassis_kit`");
+}
+
+#[test]
 fn a_gateway_that_names_a_component_is_found() {
     finds("host/gateway/src/lib.rs", "fn f() { g(\"shop\") }\n", "names the component «shop»");
     finds("host/gateway/src/lib.rs", "fn f() { g(\"chassis:shop/cart@0.1.0\") }\n", "names the component «shop»");

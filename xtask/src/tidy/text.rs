@@ -98,13 +98,23 @@ fn normalised(path: &Path) -> PathBuf {
     parts
 }
 
-/// Numbered lines of the code that is shipped: without comment lines, and without the tests, which stand last.
+/// Numbered lines of the code that is shipped: without comment lines, and without items for tests alone. Such an item ends
+/// where rustfmt lets it end: with the first line, no deeper than its attribute, that closes something.
 pub(super) fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .take_while(|(_, line)| !line.trim_start().starts_with("#[cfg(test)]"))
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
-        .map(|(index, line)| (index + 1, line))
+    let mut attribute_depth: Option<usize> = None;
+    let mut is_shipped = move |line: &str| {
+        let code = line.trim();
+        let depth = line.len() - line.trim_start().len();
+        if attribute_depth.is_none() && code.starts_with("#[cfg(test)]") {
+            attribute_depth = Some(depth);
+        }
+        let Some(of_attribute) = attribute_depth else { return !code.starts_with("//") };
+        if depth <= of_attribute && code.ends_with(['}', ';', ',']) {
+            attribute_depth = None;
+        }
+        false
+    };
+    text.lines().enumerate().filter(move |(_, line)| is_shipped(line)).map(|(index, line)| (index + 1, line))
 }
 
 /// Whether the line holds the word with no letter, digit or underscore on either side.
