@@ -72,3 +72,34 @@ impl Batch {
         self.steps
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::sql;
+
+    #[test]
+    fn every_step_says_what_it_must_find() {
+        let event = || Publication::new("thing.done", "thing_1", &serde_json::json!({}));
+        let last = Batch::new().publish(event());
+        let batch = Batch::new()
+            .run(sql("a"))
+            .run_affecting(2, sql("b").bind(7_i64))
+            .run_finding_none(sql("c"))
+            .run_finding_some(sql("d"))
+            .then(last);
+        assert_eq!((batch.len(), batch.is_empty(), Batch::new().is_empty()), (5, false, true));
+        let run = |text: &'static str, params: &[host::Value], expect: Option<host::Expectation>| {
+            let statement = host::Statement { text: text.to_owned(), params: params.to_vec() };
+            host::Step::Run(host::Guarded { statement, expect })
+        };
+        let expected = [
+            run("a", &[], None),
+            run("b", &[host::Value::Integer(7)], Some(host::Expectation::Affected(2))),
+            run("c", &[], Some(host::Expectation::NoRows)),
+            run("d", &[], Some(host::Expectation::SomeRows)),
+            host::Step::Publish(event().into_host()),
+        ];
+        assert_eq!(batch.into_steps(), expected);
+    }
+}

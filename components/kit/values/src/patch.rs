@@ -14,34 +14,6 @@ pub enum Change<T> {
     Set(T),
 }
 
-impl<T> Change<T> {
-    /// Whether anything is asked for.
-    pub fn is_keep(&self) -> bool {
-        matches!(self, Self::Keep)
-    }
-
-    /// The value after the change.
-    pub fn apply(self, current: Option<T>) -> Option<T> {
-        match self {
-            Self::Keep => current,
-            Self::Clear => None,
-            Self::Set(value) => Some(value),
-        }
-    }
-
-    /// The same change of another type, if the value can be turned into it.
-    ///
-    /// # Errors
-    /// What `turn` answers.
-    pub fn try_map<U, E>(self, turn: impl FnOnce(T) -> Result<U, E>) -> Result<Change<U>, E> {
-        Ok(match self {
-            Self::Keep => Change::Keep,
-            Self::Clear => Change::Clear,
-            Self::Set(value) => Change::Set(turn(value)?),
-        })
-    }
-}
-
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::<T>::deserialize(deserializer)?.map_or(Self::Clear, Self::Set))
@@ -65,13 +37,5 @@ mod tests {
         assert_eq!(read(r#"{"title":null}"#), Change::Clear);
         assert_eq!(read(r#"{"title":"x"}"#), Change::Set("x".into()));
         assert!(serde_json::from_str::<Patch>(r#"{"title":1}"#).is_err());
-    }
-
-    #[test]
-    fn a_change_is_applied() {
-        assert_eq!(Change::Keep.apply(Some(1)), Some(1));
-        assert_eq!(Change::Clear.apply(Some(1)), None);
-        assert_eq!(Change::Set(2).apply(None), Some(2));
-        assert_eq!(Change::Set("7").try_map(str::parse::<i32>).unwrap(), Change::Set(7));
     }
 }
