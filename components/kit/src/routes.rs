@@ -4,6 +4,7 @@ use std::fmt;
 
 use axum::Router;
 use axum::handler::Handler;
+use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter};
 use utoipa::openapi::HttpMethod;
 use utoipa::openapi::OpenApi;
@@ -15,8 +16,32 @@ pub struct Routes<S> {
     pub(crate) document: fn() -> OpenApi,
 }
 
-/// A route: its path, and what mounts it there.
-type Entry<S> = (String, fn(Router<S>, &str) -> Router<S>);
+/// A route.
+pub struct Entry<S> {
+    /// Its path.
+    #[doc(hidden)]
+    pub path: String,
+    /// Its methods.
+    #[doc(hidden)]
+    pub methods: Vec<HttpMethod>,
+    /// Mounts it there.
+    #[doc(hidden)]
+    pub mount: fn(Router<S>, &str, &[HttpMethod]) -> Router<S>,
+}
+
+impl<S> Entry<S> {
+    fn answers(&self, method: &Method) -> bool {
+        // axum answers HEAD by what answers GET.
+        let asked = if method == Method::HEAD { &Method::GET } else { method };
+        self.methods.iter().any(|own| name(own) == asked.as_str())
+    }
+}
+
+impl<S> fmt::Debug for Entry<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("path", &self.path).finish_non_exhaustive()
+    }
+}
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Used by [`routes!`](crate::routes!).
@@ -27,18 +52,24 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// All routes.
     pub(crate) fn router(self) -> Router<S> {
-        self.mount(|_path| true)
+        mount(&self.entries)
     }
 
-    /// The routes that a request for `path` can reach: for it, the same as all.
-    pub(crate) fn router_for(self, path: &str) -> Router<S> {
-        self.mount(|pattern| may_match(pattern, path))
+    /// The routes that a request can reach: for it, the same as all.
+    pub(crate) fn router_for(mut self, method: &Method, path: &str) -> Router<S> {
+        self.entries.retain(|entry| may_match(&entry.path, path));
+        // One that is refused is told the methods of all; and of two paths that both match, one goes before the other.
+        let mut paths = self.entries.iter().map(|entry| &entry.path);
+        let one_path = paths.next().is_some_and(|first| paths.all(|path| path == first));
+        if one_path && self.entries.iter().any(|entry| entry.answers(method)) {
+            self.entries.retain(|entry| entry.answers(method));
+        }
+        mount(&self.entries)
     }
+}
 
-    fn mount(self, wanted: impl Fn(&str) -> bool) -> Router<S> {
-        let entries = self.entries.into_iter().filter(|(path, _mount)| wanted(path));
-        entries.fold(Router::new(), |router, (path, mount)| mount(router, &path))
-    }
+fn mount<S: Clone + Send + Sync + 'static>(entries: &[Entry<S>]) -> Router<S> {
+    entries.iter().fold(Router::new(), |router, entry| (entry.mount)(router, &entry.path, &entry.methods))
 }
 
 /// False only where no value of the pattern's parameters makes it the path.
@@ -73,6 +104,19 @@ where
     methods.iter().fold(MethodRouter::new(), |router, method| router.on(filter(method), handler.clone()))
 }
 
+fn name(method: &HttpMethod) -> &'static str {
+    match method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Put => "PUT",
+        HttpMethod::Post => "POST",
+        HttpMethod::Head => "HEAD",
+        HttpMethod::Patch => "PATCH",
+        HttpMethod::Trace => "TRACE",
+        HttpMethod::Delete => "DELETE",
+        HttpMethod::Options => "OPTIONS",
+    }
+}
+
 fn filter(method: &HttpMethod) -> MethodFilter {
     match method {
         HttpMethod::Get => MethodFilter::GET,
@@ -101,13 +145,11 @@ macro_rules! routes {
             <Document as $crate::utoipa::OpenApi>::openapi()
         }
         $crate::pastey::paste! {
-            $crate::routes::Routes::<$state>::new(vec![$($((
-                <$module::[<__path_ $handler>] as $crate::utoipa::Path>::path(),
-                |router, path| {
-                    let methods = <$module::[<__path_ $handler>] as $crate::utoipa::Path>::methods();
-                    router.route(path, $crate::routes::on(&methods, $module::$handler))
-                },
-            )),+),+], document)
+            $crate::routes::Routes::<$state>::new(vec![$($($crate::routes::Entry {
+                path: <$module::[<__path_ $handler>] as $crate::utoipa::Path>::path(),
+                methods: <$module::[<__path_ $handler>] as $crate::utoipa::Path>::methods(),
+                mount: |router, path, methods| router.route(path, $crate::routes::on(methods, $module::$handler)),
+            }),+),+], document)
         }
     }};
 }

@@ -83,12 +83,12 @@ impl<C: Component> Service<C> {
         Self { component, begun: AtomicBool::new(false), router: OnceLock::new() }
     }
 
-    /// What routes a request for this path: for the first request no more than it needs.
-    fn router(&self, path: &str) -> Router {
+    /// What routes a request: the first one no more than it needs.
+    fn router(&self, request: &Request) -> Router {
         if self.begun.swap(true, Ordering::Relaxed) {
             self.router.get_or_init(|| self.complete(C::routes().router())).clone()
         } else {
-            self.complete(C::routes().router_for(path))
+            self.complete(C::routes().router_for(request.method(), request.uri().path()))
         }
     }
 
@@ -121,7 +121,7 @@ impl<C: Component> Service<C> {
 
     async fn public(&self, request: Request) -> Response {
         // A router is always ready, and cannot fail.
-        self.router(request.uri().path()).call(request).await.unwrap_or_else(|never| match never {})
+        self.router(&request).call(request).await.unwrap_or_else(|never| match never {})
     }
 
     async fn private(&self, request: Request) -> Response {

@@ -73,7 +73,7 @@ pub(crate) async fn list(
     request_body = NewTodo,
     responses(
         (status = 201, description = "The todo; Location and ETag name it", body = TodoBody),
-        (status = 409, description = "There are 10000 todos, which is as many as one user may have"),
+        (status = 409, description = "There are as many todos as one user may have"),
     ),
     security(("bearer" = [])))]
 pub(crate) async fn create(

@@ -70,6 +70,10 @@ enum CallFailure {
     Deadline,
     TooDeep,
     Overloaded,
+    /// Told as `overloaded`: the provider takes no such large ones.
+    ParametersTooLarge,
+    /// Told as `trapped`: the provider failed in the middle of the call.
+    AnswerTooLarge,
 }
 
 impl CallFailure {
@@ -78,10 +82,19 @@ impl CallFailure {
     const fn case(self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::Trapped => "trapped",
+            Self::Trapped | Self::AnswerTooLarge => "trapped",
             Self::Deadline => "deadline",
             Self::TooDeep => "too-deep",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded | Self::ParametersTooLarge => "overloaded",
+        }
+    }
+
+    /// What the case does not tell, for the log.
+    const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::ParametersTooLarge => Some("the parameters are larger than engine.call_bytes"),
+            Self::AnswerTooLarge => Some("the answer is larger than engine.call_bytes"),
+            _ => None,
         }
     }
 
@@ -271,7 +284,7 @@ impl Target {
     fn report(&self, LentView { lent, caller }: &LentView, failure: CallFailure) {
         if lent.lines.admits() {
             let (request_id, trace_id) = (&*caller.request_id, caller.trace_id());
-            tracing::warn!(component = %lent.component, request_id, trace_id, provider = %self.provider, interface = %self.interface, function = %self.function, failure = failure.case(), "a call to another component failed");
+            tracing::warn!(component = %lent.component, request_id, trace_id, provider = %self.provider, interface = %self.interface, function = %self.function, failure = failure.case(), reason = failure.reason(), "a call to another component failed");
         }
     }
 
@@ -283,10 +296,10 @@ impl Target {
             return Err(CallFailure::TooDeep);
         }
         if params.iter().map(weight).sum::<usize>() > bytes {
-            return Err(CallFailure::Overloaded);
+            return Err(CallFailure::ParametersTooLarge);
         }
         let answer = self.ask(origin, params).await?;
-        if weight(&answer) > bytes { Err(CallFailure::Trapped) } else { Ok(answer) }
+        if weight(&answer) > bytes { Err(CallFailure::AnswerTooLarge) } else { Ok(answer) }
     }
 
     async fn ask(&self, origin: Origin, params: &[Val]) -> Result<Val, CallFailure> {
@@ -349,7 +362,7 @@ mod tests {
         assert_eq!(target.run(origin(2), &[]).await, Err(CallFailure::TooDeep));
         let text = |bytes| Val::String("a".repeat(bytes));
         assert_eq!(target.run(origin(1), &[text(900)]).await, Err(CallFailure::Missing));
-        assert_eq!(target.run(origin(1), &[text(1_000)]).await, Err(CallFailure::Overloaded));
+        assert_eq!(target.run(origin(1), &[text(1_000)]).await, Err(CallFailure::ParametersTooLarge));
     }
 
     #[test]

@@ -151,12 +151,14 @@ impl Meter {
         if let Some(burned) = burned {
             self.burn(burned);
         }
+        let ticks = burned.and_then(|burned| burned.as_nanos().checked_div(self.tick.as_nanos())).unwrap_or(0);
+        // An interruption has counted as one.
+        let uncounted = ticks.saturating_sub(u128::from(pause == Pause::Busy));
+        if uncounted > 0 {
+            self.work_steadily(u32::try_from(uncounted).unwrap_or(u32::MAX));
+        }
         if pause == Pause::Busy {
             return;
-        }
-        let ticks = burned.and_then(|burned| burned.as_nanos().checked_div(self.tick.as_nanos()));
-        if let Some(ticks) = ticks.filter(|ticks| *ticks > 0) {
-            self.work_steadily(u32::try_from(ticks).unwrap_or(u32::MAX));
         }
         if self.burned_ns.swap(0, Ordering::Relaxed) != 0 {
             self.leave_place();
@@ -285,6 +287,15 @@ mod tests {
         assert!(!again.is_over_burst());
         call(&again, 40);
         assert!(again.is_over_burst(), "for one request in one second");
+        let interrupted_late = meter();
+        interrupted_late.begin();
+        for _ in 0..2 {
+            assert!(!interrupted_late.is_over_burst());
+            interrupted_late.interrupt();
+            interrupted_late.count(Pause::Busy, Some(Duration::from_millis(40)));
+            interrupted_late.count(Pause::Waiting, None);
+        }
+        assert!(interrupted_late.is_over_burst(), "an interruption after long calls counts for all of them");
     }
 
     #[test]

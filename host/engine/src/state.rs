@@ -79,9 +79,11 @@ impl StoreState {
 
     /// Take on a request or call.
     pub(crate) fn take_on(&mut self, task: GuestTaskId, work: Work) {
-        let alone = self.work.is_empty();
+        // The number of a task that has ended is given to the next, which is another's all the same.
+        let unattributed = self.work.is_empty() || self.current == Some(task);
         self.work.insert(task, work);
-        if alone {
+        if unattributed {
+            self.current = None;
             self.switch_to(task);
         }
     }
@@ -144,12 +146,22 @@ impl WasiHttpView for StoreState {
 #[error("the guest computed beyond its deadline")]
 pub(crate) struct DeadlineTrap;
 
-/// Put the bounds of an instance on its store: memory, handles, and time.
-pub(crate) fn confine(store: &mut Store<StoreState>) {
+/// Whether an instance may have several requests or calls at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    Alone,
+    Several,
+}
+
+/// Put the bounds of an instance on its store: memory, handles, and time. Whose code runs has to be found out only where
+/// there can be several.
+pub(crate) fn confine(store: &mut Store<StoreState>, company: Company) {
     store.limiter(|state| &mut state.memory);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(interrupt);
-    store.call_hook(attribute);
+    if company == Company::Several {
+        store.call_hook(attribute);
+    }
 }
 
 /// Called at each epoch while the guest computes.

@@ -26,7 +26,7 @@ use crate::memory_limit::MemoryLimit;
 use crate::meter::Meter;
 use crate::outbound::{Outbound, Reach};
 use crate::pool::{Full, Job, Means, Pool, PoolLimits};
-use crate::state::{StoreState, confine};
+use crate::state::{Company, StoreState, confine};
 
 /// One version of one component.
 pub(crate) struct Version {
@@ -215,7 +215,7 @@ impl Version {
         self.retire.cancelled()
     }
 
-    pub(crate) fn new_store(&self, meter: Arc<Meter>, start_deadline: Instant) -> Store<StoreState> {
+    pub(crate) fn new_store(&self, meter: Arc<Meter>, start_deadline: Instant, company: Company) -> Store<StoreState> {
         let limits = &self.plan.limits;
         let log = Arc::new(GuestLog::new(self.plan.name.clone(), Arc::clone(&self.output), limits.log_line_bytes));
         let mut table = ResourceTable::new();
@@ -240,7 +240,7 @@ impl Version {
         store.set_max_component_handles(limits.handles as usize);
         // What one call copies out of the guest: no more than the guest can hold, however often it names the same bytes.
         store.set_hostcall_fuel(memory);
-        confine(&mut store);
+        confine(&mut store, company);
         store
     }
 

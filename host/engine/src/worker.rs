@@ -22,7 +22,7 @@ use crate::api::Lane;
 use crate::meter::{Before, FastLane, Meter, Pause};
 use crate::pool::{Job, Pool};
 use crate::serve::{Answered, Guest};
-use crate::state::{DeadlineTrap, Fate, GRACE, StoreState, Work};
+use crate::state::{Company, DeadlineTrap, Fate, GRACE, StoreState, Work};
 use crate::version::Version;
 
 /// Start a worker that begins with `job` and goes on with the queue. Its seat in the pool is reserved already.
@@ -81,13 +81,16 @@ async fn work(seat: Seat, job: Job, meter: Arc<Meter>, requests: u32) {
         job.turn_away();
         return;
     };
-    let mut store = seat.version.new_store(Arc::clone(&meter), job.deadline);
+    let alone = requests == 1 || seat.pool.limits.concurrency == 1;
+    let company = if alone { Company::Alone } else { Company::Several };
+    let mut store = seat.version.new_store(Arc::clone(&meter), job.deadline, company);
     let starting = timeout_at(job.deadline + GRACE, Guest::start(&seat.version, &mut store)).await;
     let guest = match starting.map_err(|_elapsed| DeadlineTrap.into()).flatten() {
         Ok(guest) => guest,
         Err(error) => {
             let fate = fate_of_start(&error);
-            if fate != Fate::Overloaded {
+            // One that was late may have waited for its slot all the time; one that computes is noticed by that.
+            if matches!(fate, Fate::Trapped(_)) {
                 seat.version.standing().count_trap();
             }
             report(&seat.version, Some(&job.caller), &error, "an instance did not start");

@@ -320,5 +320,8 @@ async fn values_that_are_too_large_harm_neither_side() -> anyhow::Result<()> {
     let failures: Vec<_> = answers.iter().map(Answer::unavailable).collect();
     assert_eq!(failures, [Some("overloaded"), Some("trapped")], "{answers:?}");
     host.await_component("provider", |provider| provider["traps"] == 0).await?;
+    for reason in ["the parameters are larger than engine.call_bytes", "the answer is larger than engine.call_bytes"] {
+        host.await_line(&json!({ "level": "WARN", "component": "caller", "reason": reason })).await?;
+    }
     Ok(())
 }

@@ -152,3 +152,31 @@ async fn good_requests_share_an_instance_until_one_misbehaves() -> anyhow::Resul
     assert!(!instances.contains(&after), "an instance that trapped serves no more");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_line_is_of_the_request_that_wrote_it_whoever_waits_beside_it() -> anyhow::Result<()> {
+    let app = App::new(MANIFEST)?.file("public/file.txt", b"here")?.settings("[gateway]\nprobe_interval = \"1h\"\n")?;
+    let host = Host::start(&app).await?;
+    let gate = Gate::holding(1).await?;
+    let beside = async {
+        gate.arrived(1).await?;
+        // One after the other, so that each gets the place in the instance's tables that the one before has left.
+        let mut names = Vec::new();
+        for _ in 0..4 {
+            let response = host.get("/log?lines=1&bytes=20").await?;
+            assert_eq!(response.status(), StatusCode::OK);
+            names.push(response.headers().get("x-request-id").context("a request id")?.to_str()?.to_owned());
+        }
+        gate.open();
+        anyhow::Ok(names)
+    };
+    let (held, names) = join(get(&host, &gate), beside).await;
+    assert_eq!(held?.status, StatusCode::OK);
+    for name in names? {
+        for message in ["a line on stdout", "line 0 xxxxxxxx"] {
+            let line = serde_json::json!({ "target": "chassis::guest", "request_id": name, "message": message });
+            host.await_line(&line).await?;
+        }
+    }
+    Ok(())
+}

@@ -16,8 +16,9 @@ pub fn one_line(text: &str, characters_max: usize) -> String {
 /// The text, if a mail may repeat it; empty where it holds what a mail program could make a link of.
 ///
 /// Nobody has proved that an address is theirs: whoever registers a stranger's is not to send them a link of their own
-/// choice, under our sender. So this is stricter than any mail program. A time (`10:30`) and a colon at the end of a word
-/// are no links.
+/// choice, under our sender. Addresses on the web and of mail are looked for in every form that a browser would open, with
+/// the dots that IDNA (RFC 5895, section 2) takes for one; telephone numbers are not. A time (`10:30`) and a colon at the
+/// end of a word are no links.
 pub fn without_link(text: &str) -> &str {
     let mut previous: Option<char> = None;
     let mut rest = text.chars();
@@ -27,7 +28,7 @@ pub fn without_link(text: &str) -> &str {
         let is_link = match c {
             '/' | '@' | '\\' => true,
             ':' => next.is_some_and(|next| !next.is_whitespace()) && !both(|c| c.is_ascii_digit()),
-            '.' => both(char::is_alphanumeric),
+            '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => both(char::is_alphanumeric),
             _ => false,
         };
         if is_link {
@@ -101,6 +102,9 @@ mod tests {
             "ünï.example",
             "例え.テスト",
             "(evil.example)",
+            "evil。example",
+            "evil．example",
+            "evil｡example",
         ] {
             assert_eq!(without_link(text), "", "{text}");
         }

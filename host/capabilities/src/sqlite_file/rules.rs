@@ -99,7 +99,7 @@ fn is_any_of(name: &str, names: &[&str]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "../../tests/sql/escapes.rs"]
+#[path = "../../../../tests/sql_escapes.rs"]
 mod escapes;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod components;
 mod confinement;
 mod contract;
 mod durability;
+#[path = "../../../../tests/sql_escapes.rs"]
 mod escapes;
 mod groups;
 mod migrations;

@@ -4,7 +4,7 @@ use self::escapes::{ESCAPES, NAMES_OF_OTHERS};
 use super::*;
 
 // What Chassis's own backend is tried with.
-#[path = "../../../../../host/capabilities/tests/sql/escapes.rs"]
+#[path = "../../../../../tests/sql_escapes.rs"]
 mod escapes;
 
 fn checked(text: &str, params: usize) -> Result<Checked, Error> {
