@@ -1,5 +1,6 @@
 //! A bound on the bytes of what waits, where a bound on its number would let a few large pieces fill the memory.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -9,7 +10,7 @@ const UNIT: u64 = 1024;
 
 /// So many bytes may wait at a time. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Backlog {
+pub struct Backlog {
     room: Arc<Semaphore>,
     units: u32,
 }
@@ -21,7 +22,7 @@ pub(crate) struct Room(#[expect(dead_code, reason = "it is dropped")] OwnedSemap
 impl Backlog {
     /// Room for so many bytes, in KiB and at least one.
     #[must_use]
-    pub(crate) fn new(bytes: u64) -> Self {
+    pub fn new(bytes: u64) -> Self {
         let most = u64::try_from(Semaphore::MAX_PERMITS).unwrap_or(u64::MAX).min(u64::from(u32::MAX));
         let units = u32::try_from((bytes / UNIT).clamp(1, most)).unwrap_or(u32::MAX);
         Self { room: Arc::new(Semaphore::new(units as usize)), units }
@@ -32,6 +33,41 @@ impl Backlog {
     pub(crate) fn take(&self, bytes: u64) -> Option<Room> {
         let units = u32::try_from(bytes.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX).min(self.units);
         Arc::clone(&self.room).try_acquire_many_owned(units).ok().map(Room)
+    }
+
+    /// Take room for a value of so many bytes, that it keeps for as long as it is; none where there is not enough.
+    #[must_use]
+    pub fn weigh<T>(&self, value: T, bytes: u64) -> Option<Weighed<T>> {
+        self.take(bytes).map(|room| Weighed { value, room: Some(room) })
+    }
+}
+
+/// A value on its way into a store, and its room. They go together through every queue, so that whoever gave the value
+/// and left does not give back the room of what still waits. The host's own values take none.
+#[derive(Debug)]
+pub struct Weighed<T> {
+    value: T,
+    room: Option<Room>,
+}
+
+impl<T> Weighed<T> {
+    /// What has been made of the value, in the same room.
+    pub(crate) fn map<U>(self, make: impl FnOnce(T) -> U) -> Weighed<U> {
+        Weighed { value: make(self.value), room: self.room }
+    }
+}
+
+impl<T> From<T> for Weighed<T> {
+    fn from(value: T) -> Self {
+        Self { value, room: None }
+    }
+}
+
+impl<T> Deref for Weighed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
     }
 }
 

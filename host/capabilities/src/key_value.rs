@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::backlog::Weighed;
+
 pub use self::cache::CacheStore;
 pub use self::durable::DurableStore;
 
@@ -79,8 +81,13 @@ pub trait KeyValueBackend: Debug + Send + Sync {
     /// Read.
     async fn get(&self, key: &str) -> Result<Option<Entry>, KeyValueError>;
     /// Write; false where `mode` forbade it.
-    async fn set(&self, key: &str, value: Vec<u8>, ttl: Option<Duration>, mode: SetMode)
-    -> Result<bool, KeyValueError>;
+    async fn set(
+        &self,
+        key: &str,
+        value: Weighed<Vec<u8>>,
+        ttl: Option<Duration>,
+        mode: SetMode,
+    ) -> Result<bool, KeyValueError>;
     /// Delete; whether the key existed.
     async fn delete(&self, key: &str) -> Result<bool, KeyValueError>;
     /// Add to an integer that starts at 0. `ttl` counts from the first increment and is not prolonged by later ones.
@@ -90,7 +97,7 @@ pub trait KeyValueBackend: Debug + Send + Sync {
         &self,
         key: &str,
         version: u64,
-        value: Vec<u8>,
+        value: Weighed<Vec<u8>>,
         ttl: Option<Duration>,
     ) -> Result<SwapOutcome, KeyValueError>;
     /// Keys with a prefix, in byte order. `limit` is 1 to 1000. A key that exists during the whole listing is in exactly

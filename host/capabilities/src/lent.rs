@@ -8,7 +8,7 @@ use chassis_config::name::ComponentName;
 use chassis_config::plan::{EventPattern, MessagingPolicy, Variable};
 use wasmtime::component::{HasData, Linker};
 
-use crate::backlog::{Backlog, Room};
+use crate::backlog::{Backlog, Weighed};
 use crate::clock::Clock;
 use crate::conduct::Conduct;
 use crate::key_value::KeyValueBackend;
@@ -118,9 +118,9 @@ impl LentView {
         }
     }
 
-    /// Take room for bytes that the host holds until they are written; none where too much is under way.
-    pub(crate) fn room(&self, bytes: usize) -> Option<Room> {
-        self.lent.pending.take(u64::try_from(bytes).unwrap_or(u64::MAX))
+    /// Take room for a value of so many bytes, that the host holds until it is written; none where too much is under way.
+    pub(crate) fn weigh<T>(&self, value: T, bytes: usize) -> Option<Weighed<T>> {
+        self.lent.pending.weigh(value, u64::try_from(bytes).unwrap_or(u64::MAX))
     }
 
     fn names(&self) -> (&str, &str, &str) {

@@ -4,7 +4,7 @@
 //! implementation with its grant check (`sql/host.rs`), the backends (`sql/sqlite.rs`, ...) and one contract suite that
 //! every backend passes (`tests/`). No room knows which component calls it: it sees a [`lent::Lent`].
 
-mod backlog;
+pub mod backlog;
 mod bindings;
 pub mod clock;
 pub mod conduct;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, Weighed};
 
 pub use self::mailbox::{Mailbox, MailboxBounds, MailboxError, MailboxPage, MailboxSummary, StoredMail};
 pub use self::smtp::{Smtp, SmtpSetupError};
@@ -78,7 +78,7 @@ pub enum MailError {
 #[async_trait]
 pub trait MailBackend: Debug + Send + Sync {
     /// Send one message. Success means that the next hop, or the mailbox, has it durably.
-    async fn send(&self, message: Message) -> Result<Receipt, MailError>;
+    async fn send(&self, message: Weighed<Message>) -> Result<Receipt, MailError>;
 }
 
 /// What a component may send, and the bounds of it.

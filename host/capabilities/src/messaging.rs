@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use self::sqlite::SqliteMessaging;
+use crate::backlog::Weighed;
 use crate::event::Envelope;
 
 /// Who wants which events.
@@ -141,7 +142,7 @@ pub struct DeadLetterPage {
 pub trait MessagingBackend: Debug + Send + Sync {
     /// Make events durable for every queue that subscribes to them. All or none; an id that is already known is
     /// ignored, so that a relay may repeat itself.
-    async fn publish(&self, events: Vec<Envelope>) -> Result<(), MessagingError>;
+    async fn publish(&self, events: Weighed<Vec<Envelope>>) -> Result<(), MessagingError>;
 
     /// Take back a delayed event from all queues. False: unknown, or already due in some queue.
     async fn cancel(&self, id: &str, source: &str) -> Result<bool, MessagingError>;

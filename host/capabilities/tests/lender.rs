@@ -32,7 +32,7 @@ async fn closing_ends_every_database_and_every_durable_store() {
     let lender = Lender::open(&plan, Arc::new(SystemClock)).await.unwrap();
     let lent = lender.lend(plan.components.values().next().unwrap(), None).await.unwrap();
     let (store, database) = (&lent.stores["notes"], &lent.databases["notes"]);
-    let note = async || store.set("note", b"kept".to_vec(), None, SetMode::Always).await;
+    let note = async || store.set("note", b"kept".to_vec().into(), None, SetMode::Always).await;
     let count = || Statement { text: "select count(*) from (select 1)".to_owned(), params: Vec::new() };
     note().await.unwrap();
     database.batch(vec![Step::Run(count(), None)]).await.unwrap();

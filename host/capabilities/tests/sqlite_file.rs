@@ -140,3 +140,15 @@ async fn another_process_that_holds_the_lock_is_waited_for_and_then_busy() {
     sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
     assert_eq!(write(&file, "update counts set n = 1").await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn who_reads_while_the_log_is_full_is_waited_for_by_the_next_write_alone() {
+    let bounds = FileBounds { wait: Duration::from_secs(3600), log_bytes: 1 << 20, ..FileBounds::default() };
+    let (_folder, path, file) = file(bounds).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut reader = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("begin; select n from counts").execute(&mut reader).await.unwrap();
+    write(&file, "update counts set n = zeroblob(2000000)").await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(60), file.close()).await;
+    closed.expect("the log is left to the next write, which there is none of");
+}

@@ -59,11 +59,11 @@ impl Relay {
     /// Relay until `stopping` is cancelled; a step that has begun is ended first. There must be one at a time for an
     /// outbox: two would do no harm but work twice.
     pub async fn run(self, stopping: CancellationToken) {
-        let (mut batch, mut failures) = (self.batch as usize, 0_u32);
+        let (mut batch, mut failures, mut told) = (self.batch as usize, 0_u32, None);
         while !stopping.is_cancelled() {
             let pause = match self.step(batch).await {
                 Step::Moved => {
-                    (batch, failures) = (batch.saturating_mul(2).min(self.batch as usize), 0);
+                    (batch, failures, told) = (batch.saturating_mul(2).min(self.batch as usize), 0, None);
                     continue;
                 }
                 Step::Smaller(fitting) => {
@@ -71,7 +71,7 @@ impl Relay {
                     continue;
                 }
                 Step::Empty => {
-                    (batch, failures) = (self.batch as usize, 0);
+                    (batch, failures, told) = (self.batch as usize, 0, None);
                     let news = async {
                         tokio::select! {
                             () = self.outbox.published() => {}
@@ -87,8 +87,9 @@ impl Relay {
                 }
                 Step::Full(queue, hint) => {
                     // Once, and not at each try, for as long as it lasts.
-                    if failures == 0 {
+                    if told.as_ref() != Some(&queue) {
                         tracing::warn!(outbox = self.name, queue, "a queue is full, events for it wait in the outbox");
+                        told = Some(queue);
                     }
                     failures = failures.saturating_add(1);
                     pause_after(failures, hint, self.interval)
@@ -112,7 +113,7 @@ impl Relay {
         if moved == 0 {
             return Step::Empty;
         }
-        match self.messaging.publish(events).await {
+        match self.messaging.publish(events.into()).await {
             Ok(()) => {}
             Err(MessagingError::QueueFull { queue, wait }) => return Step::Full(queue, wait),
             Err(MessagingError::Busy(wait)) => {

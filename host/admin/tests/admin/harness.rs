@@ -204,7 +204,7 @@ impl Host {
             dedup_key: None,
             traceparent: None,
         };
-        self.messaging.publish(ids.iter().map(event).collect()).await.unwrap();
+        self.messaging.publish(ids.iter().map(event).collect::<Vec<_>>().into()).await.unwrap();
         let leased = self.messaging.lease("mailer", 10).await.unwrap();
         assert_eq!(leased.len(), ids.len());
         for delivery in leased {
@@ -224,7 +224,7 @@ impl Host {
             text: "Hello".to_owned(),
             html: Some("<p>Hello</p>".to_owned()),
         };
-        self.mailbox.send(message).await.unwrap();
+        self.mailbox.send(message.into()).await.unwrap();
     }
 
     /// Make a token and answer with its secret.

@@ -14,6 +14,7 @@ use self::shelf::{Shelf, Slot, cost};
 use super::purge::{self, Purge, STEP_ENTRIES};
 use super::rules::{Rules, add, encode_cursor, expiry, micros, page_range};
 use super::{Entry, KeyValueBackend, KeyValueError, Page, SetMode, SwapOutcome};
+use crate::backlog::Weighed;
 use crate::clock::Clock;
 
 /// Expired entries that each write takes along, so that a busy cache does not wait for its next round.
@@ -103,12 +104,12 @@ impl KeyValueBackend for CacheStore {
     async fn set(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Weighed<Vec<u8>>,
         ttl: Option<Duration>,
         mode: SetMode,
     ) -> Result<bool, KeyValueError> {
         self.memory.check(key, &value)?;
-        let value: Arc<[u8]> = value.into();
+        let value = Arc::<[u8]>::from(value.as_slice());
         let now = self.memory.now();
         let mut shelf = self.memory.shelf();
         if mode == SetMode::IfAbsent && shelf.get(key, now).is_some() {
@@ -147,11 +148,11 @@ impl KeyValueBackend for CacheStore {
         &self,
         key: &str,
         version: u64,
-        value: Vec<u8>,
+        value: Weighed<Vec<u8>>,
         ttl: Option<Duration>,
     ) -> Result<SwapOutcome, KeyValueError> {
         self.memory.check(key, &value)?;
-        let value: Arc<[u8]> = value.into();
+        let value = Arc::<[u8]>::from(value.as_slice());
         let now = self.memory.now();
         let mut shelf = self.memory.shelf();
         let current = shelf.get(key, now);

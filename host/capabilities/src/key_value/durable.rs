@@ -19,6 +19,7 @@ use self::statements::New;
 use super::purge::{self, Purge};
 use super::rules::{Rules, add, encode_cursor, expiry, micros, page_range};
 use super::{Entry, KeyValueBackend, KeyValueError, Page, SetMode, SwapOutcome};
+use crate::backlog::Weighed;
 use crate::clock::Clock;
 use crate::sqlite_file::{FileBounds, FileError, SqliteFile};
 
@@ -94,13 +95,13 @@ impl KeyValueBackend for DurableStore {
     async fn set(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Weighed<Vec<u8>>,
         ttl: Option<Duration>,
         mode: SetMode,
     ) -> Result<bool, KeyValueError> {
         self.disk.rules.check_entry(key, &value)?;
         let (now, total) = (self.disk.now(), self.disk.rules.total_bytes);
-        let (key, value) = (Arc::<str>::from(key), Arc::<[u8]>::from(value));
+        let (key, value) = (Arc::<str>::from(key), Arc::new(value));
         let written = self.disk.file.write(move |connection| {
             let (key, value) = (Arc::clone(&key), Arc::clone(&value));
             Box::pin(async move {
@@ -146,12 +147,12 @@ impl KeyValueBackend for DurableStore {
         &self,
         key: &str,
         version: u64,
-        value: Vec<u8>,
+        value: Weighed<Vec<u8>>,
         ttl: Option<Duration>,
     ) -> Result<SwapOutcome, KeyValueError> {
         self.disk.rules.check_entry(key, &value)?;
         let (now, total) = (self.disk.now(), self.disk.rules.total_bytes);
-        let (key, value) = (Arc::<str>::from(key), Arc::<[u8]>::from(value));
+        let (key, value) = (Arc::<str>::from(key), Arc::new(value));
         let swapped = self.disk.file.write(move |connection| {
             let (key, value) = (Arc::clone(&key), Arc::clone(&value));
             Box::pin(async move {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::component::Accessor;
 
 use super::{Entry, KeyValueBackend, KeyValueError, SetMode, SwapOutcome};
-use crate::backlog::Room;
+use crate::backlog::Weighed;
 use crate::bindings::chassis::platform::key_value as wit;
 use crate::lent::{HasLent, LentView};
 
@@ -32,7 +32,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         let mode = if options.if_absent { SetMode::IfAbsent } else { SetMode::Always };
         let ttl = options.ttl_ms.map(Duration::from_millis);
         let store = Store::find(accessor, store)?;
-        let _until_written = store.room(&value)?;
+        let value = store.weigh(value)?;
         let set = store.backend.set(&key, value, ttl, mode).await;
         store.report(set)
     }
@@ -64,7 +64,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         ttl_ms: Option<u64>,
     ) -> Result<wit::SwapOutcome, wit::Error> {
         let store = Store::find(accessor, store)?;
-        let _until_written = store.room(&value)?;
+        let value = store.weigh(value)?;
         let outcome = store.backend.swap(&key, version, value, ttl_ms.map(Duration::from_millis)).await;
         Ok(match store.report(outcome)? {
             SwapOutcome::Swapped(version) => wit::SwapOutcome::Swapped(version),
@@ -105,8 +105,9 @@ impl Store {
         }
     }
 
-    fn room(&self, value: &[u8]) -> Result<Room, wit::Error> {
-        self.report(self.view.room(value.len()).ok_or(KeyValueError::Busy(WAIT)))
+    fn weigh(&self, value: Vec<u8>) -> Result<Weighed<Vec<u8>>, wit::Error> {
+        let bytes = value.len();
+        self.report(self.view.weigh(value, bytes).ok_or(KeyValueError::Busy(WAIT)))
     }
 
     /// What the guest reads; the text of an internal error goes to the log alone.

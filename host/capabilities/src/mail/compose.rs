@@ -7,6 +7,7 @@ use lettre::address::Envelope;
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use super::{MailError, Message};
+use crate::backlog::Weighed;
 
 /// Bytes of a Message-ID: it must fit into one line with its name and its brackets.
 const MESSAGE_ID_BYTES_MAX: usize = 900;
@@ -35,9 +36,9 @@ impl Letter {
 ///
 /// # Errors
 /// `Invalid` where the message is not well-formed.
-pub(super) async fn compose(message: Message, at: Timestamp) -> Result<(Message, Letter), MailError> {
+pub(super) async fn compose(message: Weighed<Message>, at: Timestamp) -> Result<Weighed<(Message, Letter)>, MailError> {
     let bytes = message.bytes();
-    let work = move || letter(&message, at).map(|letter| (message, letter));
+    let work = move || letter(&message, at).map(|letter| message.map(|message| (message, letter)));
     if bytes <= BYTES_INLINE_MAX {
         return work();
     }

@@ -27,7 +27,8 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
 }
 
 async fn send(grant: &MailGrant, message: Message) -> Result<Receipt, MailError> {
-    let Some(_room) = grant.backlog.take(message.bytes()) else {
+    let bytes = message.bytes();
+    let Some(message) = grant.backlog.weigh(message, bytes) else {
         return Err(MailError::Temporary("too much mail waits to be sent (mail.queue_bytes)".to_owned()));
     };
     grant.backend.send(message).await

@@ -20,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::statements::Arrival;
 use super::compose::compose;
 use super::{MailBackend, MailError, Message, Receipt};
+use crate::backlog::Weighed;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::sqlite_file::{FileBounds, FileError, SqliteFile};
@@ -198,13 +199,11 @@ impl Shelf {
 
 #[async_trait]
 impl MailBackend for Mailbox {
-    async fn send(&self, message: Message) -> Result<Receipt, MailError> {
+    async fn send(&self, message: Weighed<Message>) -> Result<Receipt, MailError> {
         let now = self.shelf.clock.now();
-        let (message, letter) = compose(message, now).await?;
-        let head = letter.head();
-        drop(letter);
-        let message_id = message.message_id.clone();
-        let arrival = Arc::new(Arrival { message, head, at: now });
+        let composed = compose(message, now).await?;
+        let arrival = composed.map(|(message, letter)| Arrival { message, head: letter.head(), at: now });
+        let (message_id, arrival) = (arrival.message.message_id.clone(), Arc::new(arrival));
         let bounds = self.shelf.bounds;
         let kept = self.shelf.file.write(move |connection| {
             let arrival = Arc::clone(&arrival);

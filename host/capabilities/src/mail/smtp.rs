@@ -38,6 +38,7 @@ use self::connection::{Dialer, Security};
 use self::pool::Pool;
 use super::compose::{Letter, compose};
 use super::{MailBackend, MailError, Message, Receipt};
+use crate::backlog::Weighed;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 
@@ -102,7 +103,7 @@ impl Smtp {
     }
 
     /// Hand over a letter, within the time for it. Whatever is dropped on the way takes its connection with it.
-    async fn hand_over(&self, letter: Letter) -> Result<String, MailError> {
+    async fn hand_over(&self, letter: Weighed<Letter>) -> Result<String, MailError> {
         let (pool, total) = (Arc::clone(&self.pool), self.total);
         let sending = self.runtime.spawn(async move { timeout(total, transact(&pool, &letter)).await });
         match AbortOnDropHandle::new(sending).await {
@@ -139,9 +140,10 @@ impl fmt::Debug for Smtp {
 
 #[async_trait]
 impl MailBackend for Smtp {
-    async fn send(&self, message: Message) -> Result<Receipt, MailError> {
-        let (Message { message_id, .. }, letter) = compose(message, self.clock.now()).await?;
-        let response = self.hand_over(letter).await?;
+    async fn send(&self, message: Weighed<Message>) -> Result<Receipt, MailError> {
+        let composed = compose(message, self.clock.now()).await?;
+        let message_id = composed.0.message_id.clone();
+        let response = self.hand_over(composed.map(|(_message, letter)| letter)).await?;
         Ok(Receipt { message_id, response })
     }
 }

@@ -12,6 +12,8 @@ use crate::lent::{HasLent, LentView};
 
 /// What a component is told to wait that publishes faster than its events are written.
 const WAIT: Duration = Duration::from_millis(100);
+/// Bytes of the id of an event: a UUID.
+const ID_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
 
 impl types::Host for LentView {}
 
@@ -27,12 +29,16 @@ impl<T: Send + 'static> wit::HostWithStore<T> for HasLent {
         let events = events.into_iter().map(|event| seal(&view, event)).collect::<Result<Vec<Envelope>, _>>()?;
         let ids = events.iter().map(|event| event.id.clone()).collect();
         let bytes = events.iter().map(|event| event.data.len()).sum();
-        let _until_written = view.room(bytes).ok_or_else(|| busy(WAIT))?;
+        let events = view.weigh(events, bytes).ok_or_else(|| busy(WAIT))?;
         view.lent.messaging.publish(events).await.map_err(|error| report(&view, error))?;
         Ok(ids)
     }
 
     async fn cancel(accessor: &Accessor<T, Self>, id: String) -> Result<bool, wit::Error> {
+        // A longer one was never given, and would wait in the queue of the store.
+        if id.len() > ID_BYTES {
+            return Ok(false);
+        }
         let view = accessor.with(|mut access| access.get());
         let source = format!("/components/{}", view.lent.component);
         view.lent.messaging.cancel(&id, &source).await.map_err(|error| report(&view, error))

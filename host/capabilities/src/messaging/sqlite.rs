@@ -46,6 +46,7 @@ use self::publish::Fanout;
 use self::signals::{Next, Signals};
 use super::verdict::later;
 use super::{DeadLetterPage, Delivery, MessagingBackend, MessagingError, Outcome, QueueStatus, Subscription};
+use crate::backlog::Weighed;
 use crate::clock::Clock;
 use crate::event::Envelope;
 use crate::sqlite_file::connection::primary_code;
@@ -194,8 +195,8 @@ impl Shared {
         }
     }
 
-    async fn publish(&self, events: Arc<[Envelope]>) -> Result<(), MessagingError> {
-        let (now, fanout) = (self.now(), Arc::clone(&self.fanout));
+    async fn publish(&self, events: Weighed<Vec<Envelope>>) -> Result<(), MessagingError> {
+        let (now, fanout, events) = (self.now(), Arc::clone(&self.fanout), Arc::new(events));
         let touched = self.file.write(move |connection| {
             let (fanout, events) = (Arc::clone(&fanout), Arc::clone(&events));
             Box::pin(async move { publish::publish(connection, &fanout, &events, now).await })
@@ -262,7 +263,7 @@ impl Shared {
 
 #[async_trait]
 impl MessagingBackend for SqliteMessaging {
-    async fn publish(&self, events: Vec<Envelope>) -> Result<(), MessagingError> {
+    async fn publish(&self, events: Weighed<Vec<Envelope>>) -> Result<(), MessagingError> {
         if events.len() > EVENTS_MAX {
             return Err(MessagingError::TooLarge(format!("one call publishes at most {EVENTS_MAX} events")));
         }
@@ -270,7 +271,7 @@ impl MessagingBackend for SqliteMessaging {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
-        to_its_end(async move { shared.publish(events.into()).await }).await
+        to_its_end(async move { shared.publish(events).await }).await
     }
 
     async fn cancel(&self, id: &str, source: &str) -> Result<bool, MessagingError> {

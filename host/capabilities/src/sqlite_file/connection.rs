@@ -151,19 +151,29 @@ impl Connection {
         &self.fence
     }
 
-    /// Copy the write-ahead log into the database where it has grown, without waiting for anybody; where it has reached
-    /// `most` bytes, wait for those who read an older state, for as long as for another's lock, and begin it anew. Those
-    /// who come meanwhile read on: they need nothing of a log that is copied. To be called between two transactions.
-    /// Whether the log is shorter than `most` then.
-    pub(crate) async fn tend_log(&mut self, most: u64) -> Result<bool, sqlx::Error> {
-        let bytes = self.log_bytes();
-        if bytes < WAL_BYTES_COPIED.min(most) {
-            return Ok(true);
+    /// Copy the write-ahead log into the database where it has grown, without waiting for anybody. To be called between
+    /// two transactions.
+    pub(crate) async fn copy_log(&mut self, most: u64) -> Result<(), sqlx::Error> {
+        if self.log_bytes() < WAL_BYTES_COPIED.min(most) {
+            return Ok(());
         }
-        let copy = if bytes < most { "pragma wal_checkpoint(passive)" } else { "pragma wal_checkpoint(truncate)" };
-        let (_is_busy, pages, _copied): (i64, i64, i64) = sqlx::query_as(copy).fetch_one(self.sqlx()).await?;
-        self.fence.note_log(u32::try_from(pages).unwrap_or(0));
-        Ok(self.log_bytes() < most)
+        self.checkpoint("pragma wal_checkpoint(passive)").await
+    }
+
+    /// Copy the write-ahead log and begin it anew: wait for those who read an older state, for as long as for another's
+    /// lock. Those who come meanwhile read on: they need nothing of a log that is copied. To be called between two
+    /// transactions. Where somebody reads for longer, the log is as long as before.
+    pub(crate) async fn empty_log(&mut self) -> Result<(), sqlx::Error> {
+        self.checkpoint("pragma wal_checkpoint(truncate)").await
+    }
+
+    async fn checkpoint(&mut self, pragma: &'static str) -> Result<(), sqlx::Error> {
+        let (_is_busy, pages, _copied): (i64, i64, i64) = sqlx::query_as(pragma).fetch_one(self.sqlx()).await?;
+        // -1 where SQLite could not look, as while another process copies: then it is as long as it was.
+        if let Ok(pages) = u32::try_from(pages) {
+            self.fence.note_log(pages);
+        }
+        Ok(())
     }
 
     /// Bytes of the write-ahead log after the last commit or checkpoint here.
@@ -264,5 +274,27 @@ pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
         }
         sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) | sqlx::Error::Io(_) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_was_not_looked_at_is_as_long_as_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = ConnectionPlan::new(&folder.path().join("data.db"), FileBounds::default()).unwrap();
+        let mut connection = Connection::open(&plan, Role::Writer).await.unwrap();
+        sqlx::raw_sql("create table notes (body text)").execute(connection.sqlx()).await.unwrap();
+        let long = u32::try_from(WAL_BYTES_COPIED / u64::from(PAGE_BYTES)).unwrap();
+        connection.fence.note_log(long);
+        connection.copy_log(u64::MAX).await.unwrap();
+        assert!(connection.fence.log_pages() < long, "what SQLite has found is noted");
+        // Without a log SQLite answers as it does where it cannot look.
+        sqlx::raw_sql("pragma journal_mode = delete").execute(connection.sqlx()).await.unwrap();
+        connection.fence.note_log(long);
+        connection.copy_log(u64::MAX).await.unwrap();
+        assert_eq!(connection.fence.log_pages(), long);
     }
 }

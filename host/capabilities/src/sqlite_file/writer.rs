@@ -71,7 +71,7 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(plan.bounds.queue.max(1) as usize);
         let (closing, tracker) = (CancellationToken::new(), TaskTracker::new());
         let (plan, closing_task) = (Arc::new(plan), closing.clone());
-        let task = Task { plan, connection: Some(first), jobs, closing: closing_task, is_log_full: false };
+        let task = Task { plan, connection: Some(first), jobs, closing: closing_task, trouble: None };
         tracker.spawn(task.run());
         tracker.close();
         Self { queue, closing, tracker }
@@ -119,8 +119,17 @@ struct Task {
     connection: Option<Connection>,
     jobs: mpsc::Receiver<Queued>,
     closing: CancellationToken,
-    /// Whether the log was full when it was last tended, so that this is told once.
-    is_log_full: bool,
+    /// What is wrong with the write-ahead log, as it was last told.
+    trouble: Option<LogTrouble>,
+}
+
+/// What keeps a write-ahead log from being begun anew.
+#[derive(Debug, PartialEq, Eq)]
+enum LogTrouble {
+    /// Somebody reads an older state.
+    Read,
+    /// It cannot be copied, and SQLite said why.
+    Failed(String),
 }
 
 impl Task {
@@ -167,25 +176,49 @@ impl Task {
         (group, None)
     }
 
-    /// Between two groups: whoever has been served does not wait for this.
+    /// Between two groups: whoever has been served does not wait for this, and whoever comes waits for no reader.
     async fn rest(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
-            self.tend_log(&mut connection).await;
-            self.connection = Some(connection);
+        let most = self.plan.bounds.log_bytes;
+        let Some(connection) = &mut self.connection else { return };
+        match connection.copy_log(most).await {
+            Err(error) => self.note(Some(LogTrouble::Failed(error.to_string()))),
+            Ok(()) if connection.log_bytes() < most => self.note(None),
+            // Whether a full log can be begun anew shows with the next group.
+            Ok(()) => {}
         }
     }
 
-    /// Keep the write-ahead log within its bound. Whether it has room.
-    async fn tend_log(&mut self, connection: &mut Connection) -> bool {
+    /// Begin the write-ahead log anew where it is full. Whether it has room.
+    async fn make_room(&mut self, connection: &mut Connection) -> bool {
         let most = self.plan.bounds.log_bytes;
-        let tended = connection.tend_log(most).await;
-        let has_room = *tended.as_ref().unwrap_or(&(connection.log_bytes() < most));
-        if !has_room && !self.is_log_full {
-            let (path, error) = (self.plan.path.display(), tended.err().map(|error| error.to_string()));
-            tracing::warn!(%path, most, error, "a write-ahead log is full and still read: nothing is written until it is not");
+        if connection.log_bytes() < most {
+            return true;
         }
-        self.is_log_full = !has_room;
+        let emptied = connection.empty_log().await;
+        let has_room = connection.log_bytes() < most;
+        self.note(match emptied {
+            Err(error) => Some(LogTrouble::Failed(error.to_string())),
+            Ok(()) => (!has_room).then_some(LogTrouble::Read),
+        });
         has_room
+    }
+
+    /// Tell what is wrong with the write-ahead log, where that has changed.
+    fn note(&mut self, trouble: Option<LogTrouble>) {
+        if self.trouble == trouble {
+            return;
+        }
+        let (path, most) = (self.plan.path.display(), self.plan.bounds.log_bytes);
+        match &trouble {
+            Some(LogTrouble::Read) => {
+                tracing::warn!(%path, most, "a write-ahead log is full and still read: nothing is written until it is not");
+            }
+            Some(LogTrouble::Failed(error)) => {
+                tracing::warn!(%path, most, error, "a write-ahead log cannot be copied: nothing is written once it is full");
+            }
+            None => {}
+        }
+        self.trouble = trouble;
     }
 
     async fn pause(&mut self, paused: oneshot::Sender<()>, resume: oneshot::Receiver<()>) {
@@ -233,7 +266,7 @@ impl Task {
                 Err(error) => return Attempt::Failed(error),
             },
         };
-        if connection.log_bytes() >= self.plan.bounds.log_bytes && !self.tend_log(&mut connection).await {
+        if !self.make_room(&mut connection).await {
             self.connection = Some(connection);
             return Attempt::Failed(FileError::Busy(WAIT_LOG_FULL));
         }
@@ -311,4 +344,36 @@ async fn recover(connection: &mut Connection, error: &sqlx::Error) -> Trust {
 
 async fn control(connection: &mut Connection, sql: &'static str) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(sql).execute(connection.sqlx()).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite_file::FileBounds;
+
+    async fn execute(task: &mut Task, sql: &'static str) {
+        control(task.connection.as_mut().unwrap(), sql).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_log_that_cannot_be_copied_is_noted_until_it_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let bounds = FileBounds { log_bytes: 1, ..FileBounds::default() };
+        let plan = ConnectionPlan::new(&folder.path().join("data.db"), bounds).unwrap();
+        let connection = Connection::open(&plan, Role::Writer).await.unwrap();
+        let (_queue, jobs) = mpsc::channel(1);
+        let (plan, closing) = (Arc::new(plan), CancellationToken::new());
+        let mut task = Task { plan, connection: Some(connection), jobs, closing, trouble: None };
+        execute(&mut task, "create table notes (body text)").await;
+        // SQLite copies nothing within a transaction that writes.
+        execute(&mut task, "begin immediate; insert into notes values ('')").await;
+        task.rest().await;
+        let failed = task.trouble.take();
+        assert!(matches!(&failed, Some(LogTrouble::Failed(why)) if why.contains("locked")), "{failed:?}");
+        assert!(matches!(task.attempt(&mut []).await, Attempt::Failed(FileError::Busy(_))));
+        assert_eq!(task.trouble, failed, "it is not said that somebody reads");
+        execute(&mut task, "commit").await;
+        assert!(matches!(task.attempt(&mut []).await, Attempt::Done));
+        assert_eq!(task.trouble, None);
+    }
 }

@@ -52,11 +52,11 @@ contract! {
 
 impl Bench {
     async fn put(&self, key: &str, value: &str) {
-        assert_eq!(self.store.set(key, value.into(), None, SetMode::Always).await, Ok(true));
+        assert_eq!(self.store.set(key, Vec::from(value).into(), None, SetMode::Always).await, Ok(true));
     }
 
     async fn put_for(&self, key: &str, value: &str, ttl: Duration) {
-        assert_eq!(self.store.set(key, value.into(), Some(ttl), SetMode::Always).await, Ok(true));
+        assert_eq!(self.store.set(key, Vec::from(value).into(), Some(ttl), SetMode::Always).await, Ok(true));
     }
 
     async fn entry(&self, key: &str) -> Option<Entry> {
@@ -84,7 +84,7 @@ impl Bench {
 async fn a_value_is_read_as_it_was_written(bench: Bench) {
     let all: Vec<u8> = (0..=255).collect();
     for (key, value) in [("bytes", all), ("empty", Vec::new()), ("ключ/🔑 %_", b"text".to_vec())] {
-        assert_eq!(bench.store.set(key, value.clone(), None, SetMode::Always).await, Ok(true));
+        assert_eq!(bench.store.set(key, value.clone().into(), None, SetMode::Always).await, Ok(true));
         assert_eq!(bench.entry(key).await.map(|entry| entry.value), Some(value), "{key}");
     }
     bench.put("bytes", "other").await;
@@ -95,7 +95,7 @@ async fn a_value_is_read_as_it_was_written(bench: Bench) {
 async fn what_does_not_exist_is_absent_in_every_answer(bench: Bench) {
     assert_eq!(bench.entry("k").await, None);
     assert_eq!(bench.store.delete("k").await, Ok(false));
-    assert_eq!(bench.store.swap("k", 7, b"v".to_vec(), None).await, Ok(SwapOutcome::Stale(None)));
+    assert_eq!(bench.store.swap("k", 7, b"v".to_vec().into(), None).await, Ok(SwapOutcome::Stale(None)));
     bench.put("k", "v").await;
     assert_eq!(bench.store.delete("k").await, Ok(true));
     assert_eq!(bench.store.delete("k").await, Ok(false));
@@ -103,8 +103,8 @@ async fn what_does_not_exist_is_absent_in_every_answer(bench: Bench) {
 }
 
 async fn if_absent_writes_once(bench: Bench) {
-    assert_eq!(bench.store.set("k", b"first".to_vec(), None, SetMode::IfAbsent).await, Ok(true));
-    assert_eq!(bench.store.set("k", b"second".to_vec(), None, SetMode::IfAbsent).await, Ok(false));
+    assert_eq!(bench.store.set("k", b"first".to_vec().into(), None, SetMode::IfAbsent).await, Ok(true));
+    assert_eq!(bench.store.set("k", b"second".to_vec().into(), None, SetMode::IfAbsent).await, Ok(false));
     assert_eq!(bench.text("k").await.as_deref(), Some("first"));
 }
 
@@ -114,7 +114,8 @@ async fn a_version_changes_with_every_write_and_never_comes_back(bench: Bench) {
         bench.put("k", "same").await;
         assert!(seen.insert(bench.entry("k").await.expect("there").version), "set, round {round}");
         let version = bench.entry("k").await.expect("there").version;
-        let SwapOutcome::Swapped(version) = bench.store.swap("k", version, b"1".to_vec(), None).await.expect("swaps")
+        let SwapOutcome::Swapped(version) =
+            bench.store.swap("k", version, b"1".to_vec().into(), None).await.expect("swaps")
         else {
             panic!("nobody else writes")
         };
@@ -127,17 +128,18 @@ async fn a_version_changes_with_every_write_and_never_comes_back(bench: Bench) {
 }
 
 async fn a_swap_writes_only_where_the_version_still_holds(bench: Bench) {
-    let created = bench.store.swap("k", 0, b"a".to_vec(), None).await.expect("swaps");
+    let created = bench.store.swap("k", 0, b"a".to_vec().into(), None).await.expect("swaps");
     let SwapOutcome::Swapped(first) = created else { panic!("0 stands for absence") };
-    let stale = bench.store.swap("k", 0, b"b".to_vec(), None).await;
+    let stale = bench.store.swap("k", 0, b"b".to_vec().into(), None).await;
     assert_eq!(stale, Ok(SwapOutcome::Stale(Some(Entry { value: b"a".to_vec(), version: first }))));
-    let SwapOutcome::Swapped(second) = bench.store.swap("k", first, b"b".to_vec(), None).await.expect("swaps") else {
+    let SwapOutcome::Swapped(second) = bench.store.swap("k", first, b"b".to_vec().into(), None).await.expect("swaps")
+    else {
         panic!("the version holds")
     };
-    let stale = bench.store.swap("k", first, b"c".to_vec(), None).await;
+    let stale = bench.store.swap("k", first, b"c".to_vec().into(), None).await;
     assert_eq!(stale, Ok(SwapOutcome::Stale(Some(Entry { value: b"b".to_vec(), version: second }))));
     bench.store.delete("k").await.expect("deletes");
-    assert_eq!(bench.store.swap("k", second, b"d".to_vec(), None).await, Ok(SwapOutcome::Stale(None)));
+    assert_eq!(bench.store.swap("k", second, b"d".to_vec().into(), None).await, Ok(SwapOutcome::Stale(None)));
 }
 
 async fn a_key_ceases_to_exist_at_its_time_for_every_operation(bench: Bench) {
@@ -150,11 +152,11 @@ async fn a_key_ceases_to_exist_at_its_time_for_every_operation(bench: Bench) {
     bench.pass(Duration::from_millis(1));
     assert_eq!(bench.pages("", 100).await.concat(), Vec::<String>::new());
     assert_eq!(bench.entry("get").await, None);
-    assert_eq!(bench.store.set("absent", b"new".to_vec(), None, SetMode::IfAbsent).await, Ok(true));
+    assert_eq!(bench.store.set("absent", b"new".to_vec().into(), None, SetMode::IfAbsent).await, Ok(true));
     assert_eq!(bench.store.delete("delete").await, Ok(false));
     assert_eq!(bench.store.increment("increment", 1, None).await, Ok(1));
-    assert_eq!(bench.store.swap("swap", version, b"v".to_vec(), None).await, Ok(SwapOutcome::Stale(None)));
-    assert_eq!(bench.store.set("zero", b"v".to_vec(), Some(Duration::ZERO), SetMode::Always).await, Ok(true));
+    assert_eq!(bench.store.swap("swap", version, b"v".to_vec().into(), None).await, Ok(SwapOutcome::Stale(None)));
+    assert_eq!(bench.store.set("zero", b"v".to_vec().into(), Some(Duration::ZERO), SetMode::Always).await, Ok(true));
     assert_eq!(bench.entry("zero").await, None, "a time to live of nothing");
     bench.put_for("for ever", "v", Duration::MAX).await;
     bench.pass(Duration::from_secs(1 << 33));
@@ -168,9 +170,9 @@ async fn a_write_replaces_the_time_to_live(bench: Bench) {
     bench.put("none", "v").await;
     bench.put_for("swapped", "v", SECOND).await;
     let version = bench.entry("swapped").await.expect("there").version;
-    bench.store.swap("swapped", version, b"v".to_vec(), Some(3 * SECOND)).await.expect("swaps");
+    bench.store.swap("swapped", version, b"v".to_vec().into(), Some(3 * SECOND)).await.expect("swaps");
     bench.put_for("untouched", "v", SECOND).await;
-    bench.store.set("untouched", b"w".to_vec(), Some(9 * SECOND), SetMode::IfAbsent).await.expect("refused");
+    bench.store.set("untouched", b"w".to_vec().into(), Some(9 * SECOND), SetMode::IfAbsent).await.expect("refused");
     bench.pass(2 * SECOND);
     assert_eq!(bench.pages("", 100).await.concat(), ["longer", "none", "swapped"]);
     bench.pass(SECOND);
@@ -215,17 +217,17 @@ async fn what_is_no_number_is_not_incremented(bench: Bench) {
 
 async fn keys_and_values_have_bounds(bench: Bench) {
     let (longest, largest) = ("k".repeat(KEY_BYTES), vec![1; VALUE_BYTES]);
-    assert_eq!(bench.store.set(&longest, largest.clone(), None, SetMode::Always).await, Ok(true));
+    assert_eq!(bench.store.set(&longest, largest.clone().into(), None, SetMode::Always).await, Ok(true));
     let too_long = "ü".repeat(KEY_BYTES / 2) + "x";
-    let refused = bench.store.set("k", [largest, vec![1]].concat(), None, SetMode::Always).await;
+    let refused = bench.store.set("k", [largest, vec![1]].concat().into(), None, SetMode::Always).await;
     assert!(matches!(refused, Err(KeyValueError::TooLarge(_))), "{refused:?}");
     for (bad, is_long) in [("", false), ("a\0b", false), (too_long.as_str(), true)] {
         let refusals = [
             bench.store.get(bad).await.map(drop),
-            bench.store.set(bad, Vec::new(), None, SetMode::Always).await.map(drop),
+            bench.store.set(bad, Vec::new().into(), None, SetMode::Always).await.map(drop),
             bench.store.delete(bad).await.map(drop),
             bench.store.increment(bad, 1, None).await.map(drop),
-            bench.store.swap(bad, 0, Vec::new(), None).await.map(drop),
+            bench.store.swap(bad, 0, Vec::new().into(), None).await.map(drop),
         ];
         for refusal in refusals {
             let expected = match &refusal {

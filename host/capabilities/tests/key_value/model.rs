@@ -93,7 +93,7 @@ impl Model {
             Operation::Set(key, value, ttl, always) => {
                 let mode = if always { SetMode::Always } else { SetMode::IfAbsent };
                 let written = always || self.live(&key).is_none();
-                assert_eq!(bench.store.set(&key, value.clone(), millis(ttl), mode).await, Ok(written));
+                assert_eq!(bench.store.set(&key, value.clone().into(), millis(ttl), mode).await, Ok(written));
                 if written {
                     self.write(&key, value, self.end(ttl));
                     self.learn(&key, bench).await;
@@ -115,7 +115,7 @@ impl Model {
                     Guess::Absent => 0,
                     Guess::Wrong => u64::MAX >> 1,
                 };
-                match bench.store.swap(&key, named, value.clone(), millis(ttl)).await.expect("answers") {
+                match bench.store.swap(&key, named, value.clone().into(), millis(ttl)).await.expect("answers") {
                     SwapOutcome::Swapped(_) => {
                         assert_eq!(named, current);
                         self.write(&key, value, self.end(ttl));

@@ -75,7 +75,7 @@ async fn no_swap_overwrites_another(bench: Bench) {
         let (mut wins, mut version, mut value) = (0_usize, 0, 0_usize);
         while wins < 4 {
             let next = (value + 1).to_string().into_bytes();
-            match store.swap("n", version, next, None).await.expect("swaps") {
+            match store.swap("n", version, next.into(), None).await.expect("swaps") {
                 SwapOutcome::Swapped(now) => {
                     wins += 1;
                     (version, value) = (now, value + 1);
@@ -98,7 +98,7 @@ async fn exactly_one_writes_where_nothing_was(bench: Bench) {
         let written = all_at_once(&bench, move |store, task| async move {
             let value = task.to_string().into_bytes();
             let key = format!("k{round}");
-            store.set(&key, value, None, SetMode::IfAbsent).await.expect("answers").then_some(task)
+            store.set(&key, value.into(), None, SetMode::IfAbsent).await.expect("answers").then_some(task)
         });
         let winners: Vec<usize> = written.await.into_iter().flatten().collect();
         assert_eq!(winners.len(), 1, "round {round}");
@@ -108,7 +108,7 @@ async fn exactly_one_writes_where_nothing_was(bench: Bench) {
 
 async fn a_deleted_key_is_deleted_once(bench: Bench) {
     for round in 0..ROUNDS {
-        bench.store.set("k", b"v".to_vec(), None, SetMode::Always).await.expect("writes");
+        bench.store.set("k", b"v".to_vec().into(), None, SetMode::Always).await.expect("writes");
         let deleted = all_at_once(&bench, |store, _| async move { store.delete("k").await.expect("answers") });
         assert_eq!(deleted.await.into_iter().filter(|deleted| *deleted).count(), 1, "round {round}");
     }

@@ -20,10 +20,10 @@ async fn meets(stage: Stage, fault: Fault) -> MailError {
     let (server, plan, _folder) = secured(Encryption::StartTls, Mechanism::Plain).await;
     let mailer = open(SmtpPlan { timeout: STEP, ..plan }).await;
     server.fault(stage, "", fault);
-    let tried = timeout(HANG, mailer.send(message("try"))).await;
+    let tried = timeout(HANG, mailer.send(message("try").into())).await;
     let error = tried.unwrap_or_else(|_| panic!("{stage:?} {fault:?}: it hangs")).unwrap_err();
     let before = server.mails().len();
-    mailer.send(message("try")).await.unwrap_or_else(|error| panic!("{stage:?} {fault:?}: {error}"));
+    mailer.send(message("try").into()).await.unwrap_or_else(|error| panic!("{stage:?} {fault:?}: {error}"));
     let mails = server.mails();
     assert_eq!(mails.len(), before + 1);
     for mail in mails {
@@ -90,7 +90,7 @@ async fn nonsense_is_temporary() {
             let (server, plan) = plain().await;
             let mailer = open(SmtpPlan { timeout: STEP, ..plan }).await;
             server.fault(stage, "", Fault::Say(words));
-            match mailer.send(message("try")).await {
+            match mailer.send(message("try").into()).await {
                 Err(MailError::Temporary(_)) => {}
                 // A bare code, and an answer with another one behind it, are answers where a 250 was due.
                 Ok(_) if stage == Stage::Message && words.starts_with("250") => {}
@@ -105,8 +105,8 @@ async fn a_hang_after_data_may_leave_a_copy_and_both_have_one_message_id() {
     let (server, plan) = plain().await;
     let mailer = open(SmtpPlan { timeout: STEP, ..plan }).await;
     server.fault(Stage::Message, "", Fault::Hang);
-    assert!(matches!(mailer.send(message("twice")).await, Err(MailError::Temporary(_))));
-    mailer.send(message("twice")).await.unwrap();
+    assert!(matches!(mailer.send(message("twice").into()).await, Err(MailError::Temporary(_))));
+    mailer.send(message("twice").into()).await.unwrap();
     let mails = server.mails();
     assert_eq!(mails.len(), 2, "the server had taken the first, and could not say so");
     for mail in mails {
@@ -125,7 +125,7 @@ async fn the_time_of_a_whole_mail_is_bounded_too() {
     }
     let slow = Message { to: (0..20).map(|n| format!("r{n}@example.org")).collect(), ..message("slow") };
     // The second one waits for the place of the first, which counts.
-    let both = async { tokio::join!(mailer.send(slow.clone()), mailer.send(slow.clone())) };
+    let both = async { tokio::join!(mailer.send(slow.clone().into()), mailer.send(slow.clone().into())) };
     let (first, second) = timeout(HANG, both).await.unwrap();
     for outcome in [first, second] {
         assert!(matches!(&outcome, Err(MailError::Temporary(why)) if why.contains("700ms")), "{outcome:?}");
@@ -140,15 +140,15 @@ async fn a_mail_goes_to_all_of_its_recipients_or_to_none() {
     let (server, plan) = plain().await;
     let mailer = open(plan).await;
     server.fault(Stage::Rcpt, "full@", Fault::Say("452 4.2.2 mailbox full"));
-    let error = mailer.send(sent.clone()).await.unwrap_err();
+    let error = mailer.send(sent.clone().into()).await.unwrap_err();
     assert!(matches!(&error, MailError::Temporary(why) if why.contains("full@example.org")), "{error:?}");
     server.fault(Stage::Rcpt, "full@", Fault::Say("452 4.2.2 mailbox full"));
     server.fault(Stage::Rcpt, "bad@", Fault::Say("550 5.1.1 no such user"));
-    let error = mailer.send(sent.clone()).await.unwrap_err();
+    let error = mailer.send(sent.clone().into()).await.unwrap_err();
     let MailError::Permanent(why) = error else { panic!("{error:?}") };
     assert!(why.contains("bad@example.org") && why.contains("full@example.org") && !why.contains("ada@"), "{why}");
     assert_eq!(server.mails().len(), 0, "nobody was sent anything");
-    mailer.send(sent.clone()).await.unwrap();
+    mailer.send(sent.clone().into()).await.unwrap();
     assert_eq!(server.mails()[0].to, sent.to);
 }
 
@@ -159,11 +159,11 @@ async fn an_outage_is_temporary_for_as_long_as_it_lasts() {
     drop(reserved);
     let mailer = open(SmtpPlan { timeout: STEP, ..smtp_plan(port, SmtpTls::None) }).await;
     for _ in 0..12 {
-        assert!(matches!(mailer.send(message("patient")).await, Err(MailError::Temporary(_))));
+        assert!(matches!(mailer.send(message("patient").into()).await, Err(MailError::Temporary(_))));
     }
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let server = Server::on(listener, Kind { encryption: Encryption::None, mechanism: None }, None);
-    mailer.send(message("patient")).await.unwrap();
+    mailer.send(message("patient").into()).await.unwrap();
     let mails = server.mails();
     assert_eq!(mails.len(), 1);
     assert!(String::from_utf8(mails[0].bytes.clone()).unwrap().contains("<notifications.patient@example.com>"));
@@ -176,6 +176,6 @@ async fn a_server_that_never_takes_leave_delays_nobody() {
     let mailer = open(SmtpPlan { timeout: 10 * HANG, total_timeout: 10 * HANG, ..plan }).await;
     server.fault(Stage::Other, "QUIT", Fault::Hang);
     server.fault(Stage::Mail, "", Fault::Say("550 5.7.1 no"));
-    let refused = timeout(HANG, mailer.send(message("no"))).await.unwrap();
+    let refused = timeout(HANG, mailer.send(message("no").into())).await.unwrap();
     assert!(matches!(refused, Err(MailError::Permanent(_))), "{refused:?}");
 }

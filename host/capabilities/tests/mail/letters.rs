@@ -40,7 +40,7 @@ pub(crate) fn injections() -> Vec<Message> {
 /// Send one message and give back how it came in.
 async fn arrived(message: Message) -> Received {
     let (server, plan) = plain().await;
-    open(plan).await.send(message).await.unwrap();
+    open(plan).await.send(message.into()).await.unwrap();
     let mut mails = server.mails();
     assert_eq!(mails.len(), 1);
     mails.remove(0)
@@ -119,8 +119,8 @@ async fn dots_and_long_lines_arrive_as_they_were_written() {
         let (server, plan) = plain().await;
         let mailer = open(plan).await;
         let sent = Message { text: text.clone(), html: Some(text.clone()), ..message("dots") };
-        mailer.send(sent).await.unwrap();
-        mailer.send(message("after")).await.unwrap();
+        mailer.send(sent.into()).await.unwrap();
+        mailer.send(message("after").into()).await.unwrap();
         let mails = server.mails();
         assert_eq!(mails.len(), 2, "one message is one message: {text:?}");
         assert!(mails[0].bytes.split(|b| *b == b'\n').all(|line| line.len() <= 1000));
@@ -146,7 +146,7 @@ async fn nothing_can_be_put_into_the_head() {
     let (server, plan) = plain().await;
     let mailer = open(plan).await;
     for refused in injections() {
-        let outcome = mailer.send(refused.clone()).await;
+        let outcome = mailer.send(refused.clone().into()).await;
         assert!(matches!(outcome, Err(MailError::Invalid(_))), "{refused:?}: {outcome:?}");
     }
     assert_eq!(server.connections(), 0, "it is refused before a server hears of it");

@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis_capabilities::backlog::Backlog;
 use chassis_capabilities::clock::{Clock, ManualClock};
 use chassis_capabilities::mail::{MailBackend, MailError, Mailbox, MailboxBounds, MailboxError, Message, from_plan};
 use chassis_config::plan::MailTransport;
+use futures::FutureExt as _;
 
+use crate::abandoned::{ROOM, keeps_its_room, room_comes_back};
 use crate::{clock, message, plan, victim};
 
 const BOUNDS: MailboxBounds = MailboxBounds { messages: 100, retention: Duration::from_secs(3600) };
@@ -37,7 +40,7 @@ async fn a_mail_is_kept_with_all_its_parts() {
         html: Some("<p>Hello <b>Ada</b>!</p>".to_owned()),
         ..message("welcome-1")
     };
-    let receipt = mailbox.send(sent.clone()).await.unwrap();
+    let receipt = mailbox.send(sent.clone().into()).await.unwrap();
     assert_eq!(receipt.message_id, sent.message_id);
     let page = mailbox.list(None, 10, None).await.unwrap();
     assert_eq!((page.items.len(), page.next_cursor), (1, None));
@@ -63,9 +66,9 @@ async fn the_same_message_id_is_one_mail_that_counts_its_copies() {
     let folder = tempfile::tempdir().unwrap();
     let mailbox = open(folder.path(), BOUNDS, &clock()).await;
     for _ in 0..3 {
-        mailbox.send(message("once")).await.unwrap();
+        mailbox.send(message("once").into()).await.unwrap();
     }
-    mailbox.send(message("other")).await.unwrap();
+    mailbox.send(message("other").into()).await.unwrap();
     let copies: Vec<u32> = mailbox.list(None, 10, None).await.unwrap().items.iter().map(|mail| mail.copies).collect();
     assert_eq!(copies, [1, 3]);
     let found = mailbox.list(None, 10, Some("ada@example.org")).await.unwrap().items;
@@ -77,7 +80,7 @@ async fn pages_follow_each_other_newest_first() {
     let folder = tempfile::tempdir().unwrap();
     let mailbox = open(folder.path(), BOUNDS, &clock()).await;
     for number in 0..7 {
-        mailbox.send(numbered(number)).await.unwrap();
+        mailbox.send(numbered(number).into()).await.unwrap();
     }
     let (mut cursor, mut seen) = (None, Vec::new());
     loop {
@@ -88,7 +91,7 @@ async fn pages_follow_each_other_newest_first() {
             break;
         }
         // What comes while somebody turns the pages does not move them.
-        mailbox.send(numbered(100 + seen.len())).await.unwrap();
+        mailbox.send(numbered(100 + seen.len()).into()).await.unwrap();
     }
     assert_eq!(seen, [vec!["mail 6", "mail 5", "mail 4"], vec!["mail 3", "mail 2", "mail 1"], vec!["mail 0"]]);
     for (cursor, limit) in [(Some("nonsense"), 3), (Some("-4"), 3), (None, 0), (None, 1001)] {
@@ -103,7 +106,10 @@ async fn a_list_can_be_that_of_one_recipient() {
     for (id, to) in
         [("1", "ada@example.org"), ("2", "Bob@Example.org"), ("3", "ada@example.org"), ("4", "bob@example.org")]
     {
-        mailbox.send(Message { to: vec![to.to_owned(), "all@example.org".to_owned()], ..message(id) }).await.unwrap();
+        mailbox
+            .send(Message { to: vec![to.to_owned(), "all@example.org".to_owned()], ..message(id) }.into())
+            .await
+            .unwrap();
     }
     let of = async |to: &str, limit: u32| {
         let page = mailbox.list(None, limit, Some(to)).await.unwrap();
@@ -120,7 +126,7 @@ async fn the_oldest_go_when_there_are_too_many() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
     let mailbox = open(folder.path(), MailboxBounds { messages: 5, ..BOUNDS }, &clock).await;
     for number in 0..12 {
-        mailbox.send(numbered(number)).await.unwrap();
+        mailbox.send(numbered(number).into()).await.unwrap();
     }
     assert_eq!(subjects(&mailbox).await, ["mail 11", "mail 10", "mail 9", "mail 8", "mail 7"]);
     mailbox.close().await;
@@ -135,11 +141,11 @@ async fn the_oldest_go_when_there_are_too_many() {
 async fn what_is_too_old_goes_with_the_next_mail_or_by_itself() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
     let mailbox = open(folder.path(), BOUNDS, &clock).await;
-    mailbox.send(numbered(1)).await.unwrap();
+    mailbox.send(numbered(1).into()).await.unwrap();
     clock.advance(Duration::from_secs(3000));
-    mailbox.send(numbered(2)).await.unwrap();
+    mailbox.send(numbered(2).into()).await.unwrap();
     clock.advance(Duration::from_secs(700));
-    mailbox.send(numbered(3)).await.unwrap();
+    mailbox.send(numbered(3).into()).await.unwrap();
     assert_eq!(subjects(&mailbox).await, ["mail 3", "mail 2"]);
     clock.advance(Duration::from_secs(3590));
     mailbox.forget().await.unwrap();
@@ -151,7 +157,7 @@ async fn ids_do_not_come_back_when_everything_has_gone() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
     let mailbox = open(folder.path(), MailboxBounds { messages: 3, ..BOUNDS }, &clock).await;
     for number in 0..3 {
-        mailbox.send(numbered(number)).await.unwrap();
+        mailbox.send(numbered(number).into()).await.unwrap();
     }
     let newest = mailbox.list(None, 1, None).await.unwrap().items.remove(0).id;
     clock.advance(BOUNDS.retention);
@@ -159,7 +165,7 @@ async fn ids_do_not_come_back_when_everything_has_gone() {
     assert_eq!(subjects(&mailbox).await, Vec::<String>::new());
     assert_eq!(mailbox.get(&newest).await.unwrap(), None);
     for number in 0..4 {
-        mailbox.send(numbered(number)).await.unwrap();
+        mailbox.send(numbered(number).into()).await.unwrap();
     }
     assert_eq!(subjects(&mailbox).await, ["mail 3", "mail 2", "mail 1"], "the count began anew");
     assert_eq!(mailbox.get(&newest).await.unwrap(), None, "an id names one mail for ever");
@@ -173,7 +179,7 @@ async fn what_cannot_be_a_mail_is_refused_here_too() {
     let folder = tempfile::tempdir().unwrap();
     let mailbox = open(folder.path(), BOUNDS, &clock()).await;
     for refused in crate::letters::injections() {
-        assert!(matches!(mailbox.send(refused).await, Err(MailError::Invalid(_))));
+        assert!(matches!(mailbox.send(refused.into()).await, Err(MailError::Invalid(_))));
     }
     assert_eq!(subjects(&mailbox).await, Vec::<String>::new());
 }
@@ -183,7 +189,7 @@ async fn a_closed_mailbox_answers_that_it_is_temporary() {
     let folder = tempfile::tempdir().unwrap();
     let mailbox = open(folder.path(), BOUNDS, &clock()).await;
     mailbox.close().await;
-    assert!(matches!(mailbox.send(message("late")).await, Err(MailError::Temporary(_))));
+    assert!(matches!(mailbox.send(message("late").into()).await, Err(MailError::Temporary(_))));
 }
 
 #[test]
@@ -225,10 +231,36 @@ async fn send_for_ever(folder: &Path, bounds: MailboxBounds) {
         let mailbox = Arc::clone(&mailbox);
         tokio::spawn(async move {
             for number in 0.. {
-                let receipt = mailbox.send(message(&format!("{pid}-{task}-{number}"))).await.unwrap();
+                let receipt = mailbox.send(message(&format!("{pid}-{task}-{number}")).into()).await.unwrap();
                 victim::say(&receipt.message_id);
             }
         })
     });
     futures::future::join_all(tasks.collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn a_mail_that_was_left_keeps_its_room_until_it_is_in_the_mailbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let mailbox = open(folder.path(), BOUNDS, &clock()).await;
+    keeps_its_room(&folder.path().join("mailbox.db"), numbered(1), |mail| mailbox.send(mail)).await;
+    assert_eq!(subjects(&mailbox).await, ["mail 1"]);
+}
+
+#[test]
+fn a_mail_that_was_left_before_it_was_composed_keeps_its_room() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let mailbox = open(folder.path(), BOUNDS, &clock()).await;
+        let (release, busy) = std::sync::mpsc::channel::<()>();
+        let only_thread = tokio::task::spawn_blocking(move || busy.recv());
+        let backlog = Backlog::new(ROOM);
+        let mail = backlog.weigh(Message { text: "x".repeat(100_000), ..message("long") }, ROOM).unwrap();
+        assert!(mailbox.send(mail).now_or_never().is_none());
+        assert!(backlog.weigh((), 1).is_none(), "its room is given back while it waits");
+        drop(release);
+        only_thread.await.unwrap().unwrap_err();
+        room_comes_back(&backlog).await;
+    });
 }

@@ -2,11 +2,14 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that meets what it does not expect has failed"
 )]
 
+#[path = "../support/abandoned.rs"]
+mod abandoned;
 mod certificates;
 mod faults;
 mod letters;

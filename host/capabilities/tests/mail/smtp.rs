@@ -14,7 +14,7 @@ use crate::{clock, credentials, message, open, plain, plan, secured, smtp_plan};
 
 /// What a refused mail is told.
 async fn temporary(plan: SmtpPlan) -> String {
-    match open(plan).await.send(message("refused")).await {
+    match open(plan).await.send(message("refused").into()).await {
         Err(MailError::Temporary(why)) => why,
         other => panic!("{other:?}"),
     }
@@ -25,7 +25,7 @@ async fn every_encryption_and_mechanism_hands_a_mail_over() {
     for encryption in [Encryption::StartTls, Encryption::Implicit] {
         for mechanism in [Mechanism::Plain, Mechanism::Login] {
             let (server, plan, _folder) = secured(encryption, mechanism).await;
-            let receipt = open(plan).await.send(message("hello")).await.unwrap();
+            let receipt = open(plan).await.send(message("hello").into()).await.unwrap();
             assert_eq!(receipt.message_id, "notifications.hello@example.com");
             assert_eq!(receipt.response, "250 OK");
             assert_eq!(server.mails().len(), 1, "{encryption:?} {mechanism:?}");
@@ -38,7 +38,7 @@ async fn every_encryption_and_mechanism_hands_a_mail_over() {
         }
     }
     let (server, plan) = plain().await;
-    open(plan).await.send(message("hello")).await.unwrap();
+    open(plan).await.send(message("hello").into()).await.unwrap();
     assert_eq!(server.mails().len(), 1);
 }
 
@@ -50,10 +50,10 @@ async fn a_connection_outlives_the_runtime_that_needed_it_first() {
     let first = Arc::clone(&backend);
     let lane = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(first.send(message("first"))).unwrap();
+        runtime.block_on(first.send(message("first").into())).unwrap();
     });
     tokio::task::spawn_blocking(|| lane.join().unwrap()).await.unwrap();
-    backend.send(message("second")).await.unwrap();
+    backend.send(message("second").into()).await.unwrap();
     assert_eq!((server.mails().len(), server.connections()), (2, 1));
 }
 
@@ -99,10 +99,10 @@ async fn an_answer_put_behind_that_to_starttls_is_not_believed() {
     let forged = "250-mx.example.com\r\n250-SIZE 1\r\n250 AUTH LOGIN\r\n";
     server.fault(Stage::StartTls, "", Fault::Append(forged));
     let mailer = open(plan).await;
-    let outcome = mailer.send(message("forged")).await;
+    let outcome = mailer.send(message("forged").into()).await;
     assert!(matches!(outcome, Err(MailError::Temporary(_))), "{outcome:?}");
     assert!(!server.lines().iter().any(|line| line.starts_with("AUTH")));
-    mailer.send(message("forged")).await.unwrap();
+    mailer.send(message("forged").into()).await.unwrap();
     assert_eq!(server.mails().len(), 1);
 }
 
@@ -151,7 +151,7 @@ async fn no_password_is_in_an_error() {
             let plan = SmtpPlan { credentials: credentials(secret), ..plan };
             let debugged = format!("{plan:?}");
             let mailer = open(plan).await;
-            let error = mailer.send(message("secret")).await.unwrap_err();
+            let error = mailer.send(message("secret").into()).await.unwrap_err();
             assert!(matches!(&error, MailError::Temporary(why) if why.contains("535")), "{error:?}");
             for text in [debugged, format!("{mailer:?}"), format!("{error} {error:?}")] {
                 assert!(![secret, plain, login].iter().any(|form| text.contains(form)), "{text}");
@@ -167,7 +167,7 @@ async fn a_connection_is_used_again() {
     let (server, plan, _folder) = secured(Encryption::StartTls, Mechanism::Plain).await;
     let mailer = open(plan).await;
     for number in 0..5 {
-        mailer.send(message(&format!("m{number}"))).await.unwrap();
+        mailer.send(message(&format!("m{number}")).into()).await.unwrap();
     }
     assert_eq!((server.mails().len(), server.connections()), (5, 1));
 }
@@ -178,7 +178,7 @@ async fn no_more_connections_are_opened_than_there_may_be() {
     let mailer = open(SmtpPlan { connections: 3, ..plan }).await;
     let sending = (0..30).map(|number| {
         let mailer = Arc::clone(&mailer);
-        async move { mailer.send(message(&format!("m{number}"))).await }
+        async move { mailer.send(message(&format!("m{number}")).into()).await }
     });
     for sent in futures::future::join_all(sending).await {
         sent.unwrap();
@@ -192,12 +192,12 @@ async fn no_more_connections_are_opened_than_there_may_be() {
 async fn a_connection_that_the_server_has_closed_meanwhile_is_replaced() {
     let (server, plan) = plain().await;
     let mailer = open(plan).await;
-    mailer.send(message("first")).await.unwrap();
+    mailer.send(message("first").into()).await.unwrap();
     // As it is with a server that closes what rests: the next command finds nobody.
     server.fault(Stage::Noop, "", Fault::Say("421 4.4.2 idle for too long"));
-    mailer.send(message("second")).await.unwrap();
+    mailer.send(message("second").into()).await.unwrap();
     server.fault(Stage::Noop, "", Fault::Cut);
-    mailer.send(message("third")).await.unwrap();
+    mailer.send(message("third").into()).await.unwrap();
     assert_eq!((server.mails().len(), server.connections()), (3, 3));
 }
 
@@ -207,11 +207,11 @@ async fn nobody_gets_the_answers_of_one_who_went_away() {
     let mailer = open(SmtpPlan { connections: 1, ..plan }).await;
     for stage in [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Message] {
         server.fault(stage, "", Fault::Late(Duration::from_millis(150)));
-        let left = tokio::time::timeout(Duration::from_millis(50), mailer.send(message("left"))).await;
+        let left = tokio::time::timeout(Duration::from_millis(50), mailer.send(message("left").into())).await;
         assert!(left.is_err(), "{stage:?}");
         // This one is refused; a good answer would be one to the mail before it.
         server.fault(Stage::Mail, "", Fault::Say("550 5.7.1 no"));
-        let refused = mailer.send(message("refused")).await;
+        let refused = mailer.send(message("refused").into()).await;
         assert!(
             matches!(&refused, Err(MailError::Permanent(why)) if why.contains("5.7.1 no")),
             "{stage:?}: {refused:?}"
@@ -223,7 +223,7 @@ async fn nobody_gets_the_answers_of_one_who_went_away() {
 async fn connections_are_closed_with_their_way_out() {
     let (server, plan) = plain().await;
     let mailer = open(plan).await;
-    mailer.send(message("only")).await.unwrap();
+    mailer.send(message("only").into()).await.unwrap();
     server.until_open(1).await;
     drop(mailer);
     server.until_open(0).await;

@@ -196,7 +196,7 @@ impl Bench {
     }
 
     pub(crate) async fn publish(&self, events: impl IntoIterator<Item = Envelope>) {
-        self.backend.publish(events.into_iter().collect()).await.expect("published");
+        self.backend.publish(events.into_iter().collect::<Vec<_>>().into()).await.expect("published");
     }
 
     pub(crate) async fn lease(&self, queue: &str, limit: u32) -> Vec<Delivery> {

@@ -273,7 +273,7 @@ pub(crate) async fn a_full_queue_refuses_its_publishers_and_keeps_what_it_has(be
     bench.publish([event("last"), event("one more"), event("and another")]).await;
     let both = of_type("both", "todo.created");
     for _ in 0..2 {
-        let refused = bench.backend.publish(vec![of_type("user", "user.registered"), both.clone()]).await;
+        let refused = bench.backend.publish(vec![of_type("user", "user.registered"), both.clone()].into()).await;
         assert!(matches!(refused, Err(MessagingError::QueueFull { .. })), "{refused:?}");
     }
     assert_eq!(bench.counts(AUDIT).await, [0; 5], "all or none, over all queues");

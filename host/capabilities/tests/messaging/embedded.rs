@@ -8,6 +8,7 @@ use chassis_capabilities::event::Envelope;
 use chassis_capabilities::messaging::{MessagingBackend, MessagingError, Outcome, SqliteMessaging};
 use chassis_config::plan::MessagingPolicy;
 
+use crate::abandoned::keeps_its_room;
 use crate::bench::{
     AUDIT, DAY, Factory, HOUR, MAIL, SECOND, Sqlite, about, event, ids, policy, reject, subscription, subscriptions,
 };
@@ -108,7 +109,7 @@ async fn events_do_not_fill_the_disk() {
     let long = |id: u32| Envelope { data: format!("\"{}\"", "x".repeat(100_000)), ..event(&id.to_string()) };
     let mut kept = 0;
     let refused = loop {
-        match bench.backend.publish(vec![long(kept)]).await {
+        match bench.backend.publish(vec![long(kept)].into()).await {
             Ok(()) => kept += 1,
             Err(error) => break error,
         }
@@ -126,7 +127,7 @@ async fn events_do_not_fill_the_disk() {
 #[tokio::test]
 async fn too_many_events_at_once_are_refused() {
     let bench = Sqlite::open(policy()).await;
-    let refused = bench.backend.publish(vec![event("a"); 10_001]).await;
+    let refused = bench.backend.publish(vec![event("a"); 10_001].into()).await;
     assert!(matches!(refused, Err(MessagingError::TooLarge(_))), "{refused:?}");
 }
 
@@ -136,10 +137,20 @@ async fn a_publish_that_nobody_waits_for_is_done_and_wakes() {
     let backend = Arc::clone(&bench.backend);
     let waiter = tokio::spawn(async move { backend.wait(MAIL).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let dropped = tokio::time::timeout(Duration::ZERO, bench.backend.publish(vec![event("a")])).await;
+    let dropped = tokio::time::timeout(Duration::ZERO, bench.backend.publish(vec![event("a")].into())).await;
     drop(dropped);
     tokio::time::timeout(Duration::from_secs(5), waiter).await.expect("woken").expect("waits");
     assert_eq!(bench.due().await, ["a"]);
+}
+
+#[tokio::test]
+async fn events_that_nobody_waits_for_keep_their_room_until_they_are_durable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("messaging.db");
+    let opened = SqliteMessaging::open(&path, policy(), subscriptions(), Arc::new(SystemClock), 7).await;
+    let backend = opened.expect("opens");
+    keeps_its_room(&path, vec![event("a")], |events| backend.publish(events)).await;
+    assert_eq!(ids(&backend.lease(MAIL, 10).await.expect("leases")), ["a"]);
 }
 
 #[tokio::test]
@@ -151,7 +162,7 @@ async fn a_delay_ends_by_itself() {
     let delay = Duration::from_millis(300);
     let began = Instant::now();
     let delayed = Envelope { not_before: Some(jiff::Timestamp::now() + delay), ..event("a") };
-    backend.publish(vec![delayed]).await.expect("published");
+    backend.publish(vec![delayed].into()).await.expect("published");
     tokio::time::timeout(Duration::from_secs(5), backend.wait(MAIL)).await.expect("woken");
     assert!(began.elapsed() >= delay);
     assert_eq!(ids(&backend.lease(MAIL, 10).await.expect("leases")), ["a"]);

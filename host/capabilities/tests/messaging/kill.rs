@@ -35,7 +35,7 @@ async fn work_until_killed(folder: &Path) {
                 let id = format!("{life}/{publisher}/{number}");
                 let event = if number % 2 == 0 { event(&id) } else { about(&id, &publisher.to_string()) };
                 victim::say(&format!("publishing {id}"));
-                backend.publish(vec![event]).await.expect("published");
+                backend.publish(vec![event].into()).await.expect("published");
                 victim::say(&format!("published {id}"));
             }
         });

@@ -9,6 +9,8 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+#[path = "../support/abandoned.rs"]
+mod abandoned;
 mod bench;
 mod contract;
 mod delivery;

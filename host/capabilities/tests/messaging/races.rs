@@ -44,7 +44,7 @@ async fn an_event_that_many_publish_is_delivered_once() {
     let bench = Sqlite::open(unbounded()).await;
     all_at_once(&bench.backend, |backend, task| async move {
         let keyed = Envelope { dedup_key: Some("k".to_owned()), ..event(&format!("keyed {task}")) };
-        backend.publish(vec![event("same"), keyed]).await.expect("published");
+        backend.publish(vec![event("same"), keyed].into()).await.expect("published");
     })
     .await;
     let due = bench.due().await;
@@ -133,7 +133,7 @@ async fn publish(backend: Arc<dyn MessagingBackend>, publisher: usize) {
             let event = if subject == 0 { event(&id) } else { about(&id, &format!("{publisher}-{subject}")) };
             Envelope { data: number.to_string(), priority: u8::try_from(n % 10).expect("a digit"), ..event }
         });
-        backend.publish(events.collect()).await.expect("published");
+        backend.publish(events.collect::<Vec<_>>().into()).await.expect("published");
     }
 }
 

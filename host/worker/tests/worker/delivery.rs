@@ -38,7 +38,7 @@ async fn fate(script: impl Fn() -> Answer + Send + Sync + 'static) -> Fate {
     let world = World::new(MessagingPolicy { backoff_base: Duration::from_secs(60), ..policy() }, clock.clone()).await;
     let handler = Handler::new(move |_, _| std::future::ready(script()));
     let worker = world.start(&handler);
-    world.messaging.publish(vec![event(1, None)]).await.unwrap();
+    world.messaging.publish(vec![event(1, None)].into()).await.unwrap();
     while handler.calls().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -98,7 +98,7 @@ async fn overload_is_survived_however_often_it_comes() {
         std::future::ready(if number < 12 { Err(full) } else { answer(200) })
     });
     let worker = world.start(&handler);
-    world.messaging.publish(vec![event(1, None)]).await.unwrap();
+    world.messaging.publish(vec![event(1, None)].into()).await.unwrap();
     world.until("done", |status| status.ready + status.leased + status.delayed == 0).await;
     assert_eq!((handler.calls().len(), world.status().await.dead), (13, 0));
     worker.stop().await;
@@ -109,7 +109,7 @@ async fn attempts_end_in_the_dead_letters() {
     let world = World::new(MessagingPolicy { attempts: 3, ..policy() }, Arc::new(SystemClock)).await;
     let handler = Handler::new(|_, _| std::future::ready(said(500, "out of\nstock")));
     let worker = world.start(&handler);
-    world.messaging.publish(vec![event(1, None)]).await.unwrap();
+    world.messaging.publish(vec![event(1, None)].into()).await.unwrap();
     world.until("dead", |status| status.dead == 1).await;
     assert_eq!(handler.calls().len(), 3);
     let letter = world.messaging.dead_letters(None, None, 1).await.unwrap().items.remove(0);
@@ -128,7 +128,7 @@ async fn retry_after_is_waited_for() {
             std::future::ready(Ok(response))
         });
         let worker = world.start(&handler);
-        world.messaging.publish(vec![event(1, None)]).await.unwrap();
+        world.messaging.publish(vec![event(1, None)].into()).await.unwrap();
         world.until("put off", |status| status.delayed == 1).await;
         clock.advance(Duration::from_secs(wait - 1));
         world.messaging.poke();
@@ -151,7 +151,7 @@ async fn a_slow_handler_keeps_its_lease() {
         answer(200)
     });
     let worker = world.start(&handler);
-    world.messaging.publish(vec![event(1, None)]).await.unwrap();
+    world.messaging.publish(vec![event(1, None)].into()).await.unwrap();
     handler.until_running(1).await;
     while handler.running() == 1 {
         assert_eq!(world.messaging.lease(QUEUE, 1).await.unwrap(), [], "nobody else gets it meanwhile");
@@ -171,7 +171,7 @@ async fn who_lost_a_lease_is_stopped_and_decides_nothing() {
     let world = World::new(MessagingPolicy { lease: Duration::from_millis(600), ..policy() }, clock.clone()).await;
     let handler = Handler::new(|_, _| std::future::pending());
     let worker = world.start(&handler);
-    world.messaging.publish(vec![event(1, None)]).await.unwrap();
+    world.messaging.publish(vec![event(1, None)].into()).await.unwrap();
     handler.until_running(1).await;
     // The host was asleep for longer than a lease; another one takes over.
     let taken = loop {
@@ -200,7 +200,7 @@ async fn a_handler_that_panics_costs_one_lease() {
         answer(200)
     });
     let worker = world.start(&handler);
-    world.messaging.publish(vec![event(1, None)]).await.unwrap();
+    world.messaging.publish(vec![event(1, None)].into()).await.unwrap();
     world.until("done", |status| status.ready + status.leased + status.delayed == 0).await;
     assert_eq!(handler.calls().len(), 2);
     worker.stop().await;
@@ -215,7 +215,7 @@ async fn an_endless_body_is_let_go() {
         Ok(http::Response::new(body))
     });
     let worker = world.start(&handler);
-    world.messaging.publish(vec![event(1, None)]).await.unwrap();
+    world.messaging.publish(vec![event(1, None)].into()).await.unwrap();
     world.until("done", |status| status.ready + status.leased + status.delayed == 0).await;
     worker.stop().await;
 }
@@ -271,7 +271,7 @@ async fn no_more_run_at_a_time_than_there_may() {
         answer(200)
     });
     let worker = world.start(&handler);
-    world.messaging.publish((0..60).map(|number| event(number, None)).collect()).await.unwrap();
+    world.messaging.publish((0..60).map(|number| event(number, None)).collect::<Vec<_>>().into()).await.unwrap();
     world.until("done", |status| status.ready + status.leased == 0).await;
     assert_eq!((handler.calls().len(), handler.most()), (60, 3));
     worker.stop().await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use chassis_capabilities::backlog::Weighed;
 use chassis_capabilities::event::Envelope;
 use chassis_capabilities::messaging::{
     DeadLetterPage, Delivery, MessagingBackend, MessagingError, Outcome, QueueStatus,
@@ -41,7 +42,7 @@ impl FlakyMessaging {
 
 #[async_trait]
 impl MessagingBackend for FlakyMessaging {
-    async fn publish(&self, events: Vec<Envelope>) -> Result<(), MessagingError> {
+    async fn publish(&self, events: Weighed<Vec<Envelope>>) -> Result<(), MessagingError> {
         let number = self.published.fetch_add(1, Ordering::SeqCst);
         match (self.publish)(number, events.len()) {
             Some(error) => Err(error),

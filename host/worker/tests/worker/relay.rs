@@ -1,8 +1,9 @@
 //! From the outbox to the queues, whatever fails on the way.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chassis_capabilities::clock::SystemClock;
@@ -78,6 +79,53 @@ async fn a_full_queue_is_waited_for() {
     until_calls(&handler, 600).await;
     worker.stop().await;
     assert_eq!(numbers(&handler).len(), 600);
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_queue_that_is_full_is_told_once() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = World::new(policy(), Arc::new(SystemClock)).await;
+    let messaging = FlakyMessaging {
+        publish: |number, _| {
+            let wait = Duration::from_millis(1);
+            let full = |queue: &str| Some(MessagingError::QueueFull { queue: queue.to_owned(), wait });
+            match number {
+                0 | 2 => Some(MessagingError::Busy(wait)),
+                1 | 3 => full("first"),
+                4 | 5 => full("second"),
+                _ => None,
+            }
+        },
+        ..FlakyMessaging::new(Arc::clone(&world.messaging) as Arc<dyn MessagingBackend>)
+    };
+    let handler = Handler::new(|_, _| async { answer(200) });
+    let mut parts = world.parts(&handler);
+    parts.messaging = Arc::new(messaging);
+    world.batch([event(1, None)]).await;
+    let worker = Worker::start(parts, world.settings());
+    until_calls(&handler, 1).await;
+    worker.stop().await;
+    let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let logged = logged.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let told: Vec<_> = logged.filter_map(|line| Some(line.get("queue")?.as_str()?.to_owned())).collect();
+    assert_eq!(told, ["first", "second"]);
 }
 
 #[tokio::test]
@@ -193,7 +241,11 @@ async fn what_happens_can_be_watched() {
     let _recording = metrics::set_default_local_recorder(&recorder);
     let world =
         World::new(MessagingPolicy { backoff_base: Duration::from_secs(60), ..policy() }, Arc::new(SystemClock)).await;
-    world.messaging.publish((10..13).map(|number| event(number, Some("same"))).collect()).await.unwrap();
+    world
+        .messaging
+        .publish((10..13).map(|number| event(number, Some("same"))).collect::<Vec<_>>().into())
+        .await
+        .unwrap();
     let handler = Handler::new(|_, call| std::future::ready(answer([200, 503, 422][call.number() % 3])));
     let worker = world.start(&handler);
     world.batch([event(0, None), event(2, None)]).await;

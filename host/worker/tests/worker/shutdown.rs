@@ -18,7 +18,7 @@ async fn what_runs_is_finished_and_nothing_new_is_begun() {
         answer(200)
     });
     let worker = world.start(&handler);
-    world.messaging.publish((0..10).map(|number| event(number, None)).collect()).await.unwrap();
+    world.messaging.publish((0..10).map(|number| event(number, None)).collect::<Vec<_>>().into()).await.unwrap();
     handler.until_running(2).await;
     assert_eq!(worker.stop().await, Drained::Whole);
     let status = world.status().await;
@@ -41,7 +41,7 @@ async fn what_takes_too_long_goes_back_to_its_queue() {
         std::future::pending().await
     });
     let worker = world.start(&handler);
-    world.messaging.publish((0..4).map(|number| event(number, None)).collect()).await.unwrap();
+    world.messaging.publish((0..4).map(|number| event(number, None)).collect::<Vec<_>>().into()).await.unwrap();
     handler.until_running(4).await;
     assert_eq!(worker.stop().await, Drained::Cut(3));
     assert_eq!(handler.running(), 0, "no handler is left alone");
