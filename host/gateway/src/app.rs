@@ -12,7 +12,7 @@ use chassis_config::name::ComponentName;
 use chassis_config::plan::{Application, GatewayPolicy};
 use chassis_config::route::Router;
 use chassis_engine::api::Dispatch;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -66,7 +66,7 @@ impl App {
         let patience = || Patience::new(policy.body_idle_timeout, context.deadline);
 
         let (mut parts, body) = request.into_parts();
-        let body = RequestBody::new(body, policy.body_bytes, patience(), link);
+        let body = RequestBody::new(body, policy.body_bytes, patience(), Arc::clone(&link));
         let mut response = match head::admit(&mut parts, policy) {
             Ok(()) => self.route(parts, body, Arc::clone(&context)).instrument(span).await,
             Err(problem) => problem.respond(context.occurrence()),
@@ -77,6 +77,10 @@ impl App {
         edge::secure(response.headers_mut());
         if let Ok(id) = HeaderValue::from_str(&context.request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
+        }
+        if link.lingers() {
+            // Whoever is not told takes the connection for usable, and loses the next request (RFC 9112, section 9.6).
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let (patience, length) = (patience(), content_length(response.headers()));
         response.map(|body| Body::new(ResponseBody::new(body, length, patience, exchange)))

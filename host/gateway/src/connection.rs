@@ -59,6 +59,11 @@ impl Link {
         self.with(|state| state.linger = true);
     }
 
+    /// Whether the connection ends with the response, since what the client still sends is not read.
+    pub(crate) fn lingers(&self) -> bool {
+        self.with(|state| state.linger)
+    }
+
     fn with<T>(&self, apply: impl FnOnce(&mut LinkState) -> T) -> T {
         // The state is two plain values, valid whoever panicked.
         apply(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))

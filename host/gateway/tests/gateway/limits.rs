@@ -50,6 +50,7 @@ async fn a_body_that_grows_too_large_is_refused_and_the_component_let_go() {
         } else {
             let response = gateway.raw(request).await;
             assert_eq!((response.status, response.problem().as_str()), (413, "body-too-large"));
+            assert_eq!(response.field("connection"), Some("close"), "the rest is not read");
         }
         gateway.component.until_alive(0).await;
     }
@@ -72,6 +73,7 @@ async fn a_client_that_keeps_sending_still_reads_why_it_was_refused() {
     let responses = responses(&read_to_end(&mut stream).await);
     assert_eq!(responses.len(), 1);
     assert_eq!(responses[0].problem(), "body-too-large");
+    assert_eq!(responses[0].field("connection"), Some("close"), "nobody is to send another request here");
 }
 
 /// A client that has an answer uses the connection again: it must not be closed under its next request because of a body
