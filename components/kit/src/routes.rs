@@ -31,9 +31,9 @@ pub struct Entry<S> {
 
 impl<S> Entry<S> {
     fn answers(&self, method: &Method) -> bool {
-        // axum answers HEAD by what answers GET.
-        let asked = if method == Method::HEAD { &Method::GET } else { method };
-        self.methods.iter().any(|own| name(own) == asked.as_str())
+        // axum answers HEAD by what answers GET, where nothing answers HEAD itself.
+        let stands_in = |own: &HttpMethod| method == Method::HEAD && matches!(own, HttpMethod::Get);
+        self.methods.iter().any(|own| name(own) == method.as_str() || stands_in(own))
     }
 }
 
@@ -156,7 +156,19 @@ macro_rules! routes {
 
 #[cfg(test)]
 mod tests {
-    use super::may_match;
+    use axum::http::Method;
+    use utoipa::openapi::HttpMethod;
+
+    use super::{Entry, may_match};
+
+    #[test]
+    fn head_is_answered_by_itself_and_by_get() {
+        let entry = |method| Entry::<()> { path: "/a".into(), methods: vec![method], mount: |router, _, _| router };
+        assert!(entry(HttpMethod::Head).answers(&Method::HEAD));
+        assert!(entry(HttpMethod::Get).answers(&Method::HEAD));
+        assert!(!entry(HttpMethod::Head).answers(&Method::GET));
+        assert!(!entry(HttpMethod::Post).answers(&Method::HEAD));
+    }
 
     #[test]
     fn only_patterns_that_cannot_be_the_path_are_left_out() {
